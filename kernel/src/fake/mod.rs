@@ -1,0 +1,1 @@
+//! The kernel of a test: semantics in memory.

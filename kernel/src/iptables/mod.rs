@@ -1,0 +1,1 @@
+//! The firewall by iptables-restore.

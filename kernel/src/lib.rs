@@ -1,0 +1,363 @@
+//! Everything that touches Linux: links, addresses, routes, namespaces, parameters, the firewall, conntrack, sockets.
+//!
+//! Two doors: [`Kernel`] and [`Firewall`]. Each has a Linux implementation and a faithful fake, and one contract suite
+//! (`tests/`) runs on both. Calls block: the caller keeps them off its async threads (rtnetlink works inside
+//! sendmsg(2), so an "asynchronous" netlink call would stall its runtime all the same).
+//!
+//! Nothing here decides what there shall be. The only crate where `unsafe` may stand, each block with its reason.
+
+pub mod fake;
+pub mod iptables;
+pub mod linux;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, TcpListener, UdpSocket};
+
+use netd_model::container::Anchor;
+use netd_model::desired::KernelState;
+use netd_model::{
+    EndpointId, IfName, NetnsId, Op, PortRange, Protocol, PublishedPort, Ruleset, Sandbox, Subnet,
+};
+
+/// How a caller hands over a network namespace: by something the daemon can open itself, whatever the caller's mount
+/// namespace looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetnsHandle {
+    /// The namespace of a process.
+    Process {
+        /// Its id in the daemon's pid namespace.
+        pid: u32,
+    },
+    /// An open descriptor of a process, which refers to a namespace file.
+    Descriptor {
+        /// The process that holds it open.
+        pid: u32,
+        /// Its number there.
+        fd: u32,
+    },
+}
+
+/// The machine as netd sees it, from the namespace that it was started in.
+pub trait Kernel: Send + Sync + 'static {
+    /// Opens a namespace and pins it: it cannot vanish until [`Kernel::release`]. Finds its anchor, so that its real
+    /// end is noticed nevertheless. Adopting one that is pinned already gives the same answer.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; nothing is pinned then.
+    fn adopt(&self, handle: NetnsHandle) -> Result<Sandbox, AdoptError>;
+
+    /// Pins a namespace known from before a restart, by its anchor.
+    ///
+    /// # Errors
+    /// [`AdoptError::Gone`] when the anchor is no more or leads to another namespace.
+    fn readopt(&self, sandbox: &Sandbox) -> Result<(), AdoptError>;
+
+    /// Unpins a namespace and forgets its anchor. One that is not pinned is fine.
+    fn release(&self, netns: NetnsId);
+
+    /// Identity of the daemon's own namespace.
+    fn own_netns(&self) -> NetnsId;
+
+    /// Reports all links with marks, whoever's, and besides them the links, parameters and pinned sandboxes that
+    /// `about` names. A sandbox that is not pinned is left out.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel did not answer.
+    fn observe(&self, about: &KernelState) -> Result<KernelState, KernelError>;
+
+    /// Makes the steps in their order and stops at the first that fails.
+    ///
+    /// # Errors
+    /// [`ApplyError`] names the step; those before it are done, those behind it are not.
+    fn apply(&self, ops: &[Op]) -> Result<(), ApplyError>;
+
+    /// Destinations that the host already routes somewhere, default routes and netd's own bridges left out, with the
+    /// interface that each leads to. For choosing and refusing subnets.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel did not answer.
+    fn routed_subnets(&self) -> Result<Vec<(Subnet, IfName)>, KernelError>;
+
+    /// Facts about an interface of the host, or `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel did not answer.
+    fn host_interface(&self, name: &IfName) -> Result<Option<HostInterface>, KernelError>;
+
+    /// Addresses of the host, on every interface.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel did not answer.
+    fn host_addresses(&self) -> Result<BTreeSet<IpAddr>, KernelError>;
+
+    /// Whether the kernel forwards IPv4 packets now.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it cannot be read.
+    fn forwards_ipv4(&self) -> Result<bool, KernelError>;
+
+    /// Takes the host ports for `endpoint` by sockets of its own, so that no process can listen there behind the
+    /// translation's back. All or none. Ports that this endpoint has already stay as they are.
+    ///
+    /// # Errors
+    /// [`ReservePortError`] names the port and, where /proc shows it, the process that holds it.
+    fn reserve_ports(
+        &self,
+        endpoint: EndpointId,
+        ports: &[PublishedPort],
+    ) -> Result<(), ReservePortError>;
+
+    /// Gives up the sockets of `endpoint` that are not in `keep`.
+    fn release_ports(&self, endpoint: EndpointId, keep: &[PublishedPort]);
+
+    /// Opens sockets on 127.0.0.11 inside a pinned sandbox, UDP and TCP on one port: `preferred` if it is free, so
+    /// that a restart finds the redirection in place.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the sandbox is not pinned or no port is to be had.
+    fn open_resolver(
+        &self,
+        netns: NetnsId,
+        preferred: Option<u16>,
+    ) -> Result<ResolverSockets, KernelError>;
+
+    /// Starts to tell of changes that others made. The sender is dropped when the kernel can tell no more.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel refuses.
+    fn watch(&self, tell: Box<dyn Fn(KernelEvent) + Send + Sync>) -> Result<(), KernelError>;
+}
+
+/// Facts about an interface of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostInterface {
+    /// True if it is a bridge.
+    pub is_bridge: bool,
+    /// MTU in bytes.
+    pub mtu_bytes: u32,
+    /// Its IP addresses, link-local ones left out.
+    pub addresses: BTreeSet<netd_model::IpNetwork>,
+}
+
+/// Open sockets of the embedded resolver, non-blocking.
+#[derive(Debug)]
+pub struct ResolverSockets {
+    /// Bound to 127.0.0.11 and [`ResolverSockets::port`].
+    pub udp: UdpSocket,
+    /// Listening on 127.0.0.11 and [`ResolverSockets::port`].
+    pub tcp: TcpListener,
+    /// The port of both.
+    pub port: u16,
+}
+
+/// Something changed that netd did not do, or a namespace came to its end. A hint: what is true is observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// The last anchor of a sandbox is gone: no process, mount or open file outside netd holds the namespace.
+    SandboxEnded(NetnsId),
+    /// A link with a mark appeared, changed or vanished.
+    LinkChanged(IfName),
+    /// Addresses or routes of the host changed.
+    HostRoutesChanged,
+    /// Someone changed netfilter rules.
+    RulesChanged,
+    /// Events were lost: look at everything.
+    Overrun,
+}
+
+/// The kernel did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// A system call or netlink request failed.
+    #[error("cannot {action}")]
+    Os {
+        /// What was tried, on what: an infinitive such as `create bridge docker0`.
+        action: String,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The sandbox is not pinned: it ended, or was never adopted.
+    #[error("network namespace {netns} is gone")]
+    SandboxGone {
+        /// Its identity.
+        netns: NetnsId,
+    },
+    /// Something with that name is there and is not netd's.
+    #[error("interface {name} exists and was not made by netd; rename or remove it")]
+    ForeignLink {
+        /// The interface.
+        name: IfName,
+    },
+    /// A tool that is needed says no.
+    #[error("{tool} failed while trying to {action}: {message}")]
+    Tool {
+        /// The program.
+        tool: String,
+        /// What was tried.
+        action: String,
+        /// What it printed.
+        message: String,
+    },
+}
+
+/// A step failed.
+#[derive(Debug, thiserror::Error)]
+#[error("step {index} failed: {source}")]
+pub struct ApplyError {
+    /// Position of the step in the list.
+    pub index: usize,
+    /// Why.
+    #[source]
+    pub source: KernelError,
+}
+
+/// A namespace cannot be taken into netd's care.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// No such process.
+    #[error("process {pid} does not exist (it may have ended meanwhile)")]
+    NoSuchProcess {
+        /// The process id.
+        pid: u32,
+    },
+    /// The process holds no such descriptor.
+    #[error("process {pid} has no open descriptor {fd}")]
+    NoSuchDescriptor {
+        /// The process id.
+        pid: u32,
+        /// The descriptor.
+        fd: u32,
+    },
+    /// The file is no network namespace.
+    #[error("descriptor {fd} of process {pid} is no network namespace but {found}")]
+    NotANamespace {
+        /// The process id.
+        pid: u32,
+        /// The descriptor.
+        fd: u32,
+        /// What it refers to.
+        found: String,
+    },
+    /// The namespace is the daemon's own: a container there is in host mode.
+    #[error("the namespace is the host's own; use the network \"host\" for that")]
+    OwnNamespace,
+    /// What was known is no more.
+    #[error("network namespace {netns} (of {anchor:?}) has ended")]
+    Gone {
+        /// Its identity.
+        netns: NetnsId,
+        /// Where it was looked for.
+        anchor: Anchor,
+    },
+    /// A system call failed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// A host port is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReservePortError {
+    /// A process listens there.
+    #[error("port {port}/{protocol} on {host_ip} is in use by {}", holder.as_deref().unwrap_or("another process"))]
+    Taken {
+        /// The transport protocol.
+        protocol: Protocol,
+        /// The host address.
+        host_ip: IpAddr,
+        /// The port.
+        port: u16,
+        /// The process, as `nginx (pid 4711)`.
+        holder: Option<String>,
+    },
+    /// The address is none of the host's.
+    #[error(
+        "{host_ip} is not an address of this host; publish on one that is, or leave it out for all"
+    )]
+    NotMyAddress {
+        /// The host address.
+        host_ip: IpAddr,
+    },
+    /// The kernel refused for another reason, such as too many open files.
+    #[error("cannot take ports {ports}/{protocol} on {host_ip}")]
+    Os {
+        /// The transport protocol.
+        protocol: Protocol,
+        /// The host address.
+        host_ip: IpAddr,
+        /// The ports.
+        ports: PortRange,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The packet filter and translation of the daemon's namespace.
+pub trait Firewall: Send + Sync + 'static {
+    /// Makes the kernel's rules say `wanted`: the difference to what stands, as one change.
+    ///
+    /// # Errors
+    /// [`FirewallError`]; what stood before still stands.
+    fn apply(&self, wanted: &Ruleset) -> Result<(), FirewallError>;
+
+    /// Compares the kernel's rules with `wanted` and says what is missing, surplus or out of order, one sentence each;
+    /// empty when all is well. Reads afresh, never from memory.
+    ///
+    /// # Errors
+    /// [`FirewallError`] when they cannot be read.
+    fn verify(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError>;
+
+    /// Name and flavour for people, such as `iptables (nf_tables, 1.8.9)`.
+    fn describe(&self) -> String;
+}
+
+/// The firewall did not take the rules.
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    /// The program is not installed.
+    #[error(
+        "{program} is not installed; netd needs it for its firewall rules (Debian package iptables)"
+    )]
+    Missing {
+        /// The program.
+        program: String,
+    },
+    /// A match or target is not to be had.
+    #[error(
+        "iptables cannot use {feature}: {message}; load the kernel module xt_{module} or install it"
+    )]
+    Feature {
+        /// The match or target in words.
+        feature: String,
+        /// The module that has it.
+        module: String,
+        /// What iptables said.
+        message: String,
+    },
+    /// Both flavours hold rules.
+    #[error(
+        "rules stand in both iptables-legacy and iptables-nft ({detail}); netd will not add to the mixture"
+    )]
+    Mixed {
+        /// Which.
+        detail: String,
+    },
+    /// The program refused the rules.
+    #[error("{program} refused the rules: {message}")]
+    Refused {
+        /// The program.
+        program: String,
+        /// What it said.
+        message: String,
+    },
+    /// The program could not be run.
+    #[error("cannot run {program}")]
+    Exec {
+        /// The program.
+        program: String,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,178 @@
+//! Containers, their namespaces, and their presence on networks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, Mac, NetnsId, NetworkId,
+    PublishedPort, Subnet,
+};
+
+/// A container of any runtime, or a process that `net run` started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its identity: the runtime's id when it has one.
+    pub id: ContainerId,
+    /// Its name, unique.
+    pub name: ContainerName,
+    /// What it calls itself.
+    pub hostname: Hostname,
+    /// When it became known.
+    pub created: Timestamp,
+    /// Whose network namespace it runs in.
+    pub namespace: NamespaceMode,
+    /// Its namespace, while it runs in one of its own; a container in another's has none here.
+    pub sandbox: Option<Sandbox>,
+    /// Running or ended.
+    pub state: ContainerState,
+    /// The command line, for people.
+    pub command: Vec<String>,
+    /// The process that started it and ends with it, when `net run` did.
+    pub supervisor: Option<Supervisor>,
+    /// Resolver settings of its own; empty fields take the daemon's.
+    pub dns: DnsSettings,
+    /// True if its record goes when it ends (`--rm`).
+    pub auto_remove: bool,
+    /// The user's own marks.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Whose network namespace a container runs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamespaceMode {
+    /// One of its own.
+    Private,
+    /// The daemon's own.
+    Host,
+    /// Another container's.
+    Container(ContainerId),
+}
+
+/// Whether a container runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerState {
+    /// Its namespace lives.
+    Running,
+    /// Its namespace is gone; the record keeps its name and its addresses for when it returns.
+    Exited {
+        /// When it was noticed.
+        at: Timestamp,
+        /// Exit status of the command (128 + signal number if a signal ended it), when known.
+        code: Option<i32>,
+    },
+}
+
+/// A network namespace: who it is, and what keeps it alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// The namespace's identity.
+    pub netns: NetnsId,
+    /// Where it can be opened again after a restart of the daemon, and whose end means its end.
+    pub anchor: Anchor,
+    /// Port of the embedded resolver on 127.0.0.11, the same for UDP and TCP, once it listens.
+    pub dns_port: Option<u16>,
+}
+
+/// What keeps a network namespace alive besides the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Anchor {
+    /// A process in it.
+    Process(Supervisor),
+    /// A file it is bound to, such as one under /run/netns.
+    Path(PathBuf),
+}
+
+/// A process, told from a later one with the same number by its start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// Process id in the daemon's pid namespace.
+    pub pid: u32,
+    /// Field 22 of /proc/PID/stat: clock ticks after boot (proc(5)).
+    pub start_ticks: u64,
+}
+
+/// Resolver settings; an empty list means "not said".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DnsSettings {
+    /// Upstream resolvers.
+    pub servers: Vec<IpAddr>,
+    /// Search domains.
+    pub search: Vec<String>,
+    /// `options` of resolv.conf(5).
+    pub options: Vec<String>,
+}
+
+/// One container's presence on one network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its identity.
+    pub id: EndpointId,
+    /// The network.
+    pub network: NetworkId,
+    /// The container.
+    pub container: ContainerId,
+    /// Interface inside the container, and its partner on the host; `None` on networks without interfaces.
+    pub interface: Option<Interface>,
+    /// Addresses, at most one of each family.
+    pub leases: Vec<Lease>,
+    /// Ports that the host forwards.
+    pub ports: Vec<PublishedPort>,
+    /// Further names on this network.
+    pub aliases: Vec<Alias>,
+    /// The network with the highest number carries the default route; the name decides among equals.
+    pub gateway_priority: i32,
+    /// How far its life has come.
+    pub phase: Phase,
+}
+
+/// The two ends of an endpoint's veth pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Name inside the container, such as `eth0`.
+    pub inside: IfName,
+    /// Name on the host, such as `veth3f2a91c`.
+    pub outside: IfName,
+    /// Ethernet address inside the container.
+    pub mac: Mac,
+}
+
+/// An address held by an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lease {
+    /// The pool it came from.
+    pub pool: Subnet,
+    /// The address.
+    pub address: IpAddr,
+    /// True if the user asked for this one: it stays reserved while the container is stopped.
+    pub requested: bool,
+}
+
+impl Lease {
+    /// The address with its pool's prefix, as the interface carries it.
+    #[must_use]
+    pub fn interface_address(&self) -> IpNetwork {
+        self.pool.with_address(self.address)
+    }
+}
+
+/// How far the life of a network or an endpoint has come. Written before the kernel is touched, so that a restart
+/// knows what to finish and what to undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Intended; nobody was told yet. A restart undoes it.
+    Attaching,
+    /// Acknowledged. A restart restores it.
+    Attached,
+    /// To be gone. A restart finishes it.
+    Detaching,
+}

@@ -1,0 +1,396 @@
+//! Kernel objects: what there shall be, what there is, and the single steps between.
+//!
+//! The same types say both. What carries none of our marks appears only where it matters to a decision, and is never
+//! changed: see [`Mark`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use crate::{EndpointId, IfName, InstanceId, Mac, NetworkId, Protocol, Subnet};
+
+/// Identity of a network namespace: device and inode of its nsfs file (namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NetnsId {
+    /// `st_dev` of the file.
+    pub dev: u64,
+    /// `st_ino` of the file.
+    pub inode: u64,
+}
+
+impl fmt::Display for NetnsId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "net:[{}]", self.inode)
+    }
+}
+
+/// Who made an interface: kept in its alias (`ip link set DEV alias TEXT`), where every tool shows it.
+///
+/// Only what carries a mark of this daemon's instance may ever be changed or deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark {
+    /// First half of the maker's instance id, as a number.
+    pub instance: u64,
+    /// What the interface is for.
+    pub purpose: Purpose,
+}
+
+/// What a marked interface is for; the first 8 bytes of the id it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Purpose {
+    /// The bridge of a network.
+    Bridge(u64),
+    /// The host end of an endpoint's veth pair.
+    Endpoint(u64),
+}
+
+fn first_eight(bytes: &[u8; 32]) -> u64 {
+    bytes
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+impl Mark {
+    /// The mark of a network's bridge.
+    #[must_use]
+    pub fn bridge(instance: InstanceId, network: NetworkId) -> Self {
+        Self {
+            instance: first_eight(instance.as_bytes()),
+            purpose: Purpose::Bridge(first_eight(network.as_bytes())),
+        }
+    }
+
+    /// The mark of the host end of an endpoint's veth pair.
+    #[must_use]
+    pub fn endpoint(instance: InstanceId, endpoint: EndpointId) -> Self {
+        Self {
+            instance: first_eight(instance.as_bytes()),
+            purpose: Purpose::Endpoint(first_eight(endpoint.as_bytes())),
+        }
+    }
+
+    /// True if `instance` made it.
+    #[must_use]
+    pub fn is_of(&self, instance: InstanceId) -> bool {
+        self.instance == first_eight(instance.as_bytes())
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.purpose {
+            Purpose::Bridge(id) => write!(f, "netd:{:016x}:network:{id:016x}", self.instance),
+            Purpose::Endpoint(id) => write!(f, "netd:{:016x}:endpoint:{id:016x}", self.instance),
+        }
+    }
+}
+
+/// A text is not one of our marks, so the interface is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a mark of netd")]
+pub struct NotAMark;
+
+impl FromStr for Mark {
+    type Err = NotAMark;
+
+    fn from_str(text: &str) -> Result<Self, NotAMark> {
+        let number = |digits: &str| match digits.len() {
+            16 => u64::from_str_radix(digits, 16).map_err(|_| NotAMark),
+            _ => Err(NotAMark),
+        };
+        match text.split(':').collect::<Vec<_>>()[..] {
+            ["netd", instance, kind, id] => {
+                let id = number(id)?;
+                let purpose = match kind {
+                    "network" => Purpose::Bridge(id),
+                    "endpoint" => Purpose::Endpoint(id),
+                    _ => return Err(NotAMark),
+                };
+                Ok(Self {
+                    instance: number(instance)?,
+                    purpose,
+                })
+            }
+            _ => Err(NotAMark),
+        }
+    }
+}
+
+/// What there shall be, or what there is, on the host and in the sandboxes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelState {
+    /// Objects in the daemon's own namespace.
+    pub host: HostState,
+    /// Objects in the containers' namespaces.
+    pub sandboxes: BTreeMap<NetnsId, SandboxState>,
+}
+
+/// Objects in the daemon's own namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostState {
+    /// Bridges by name.
+    pub bridges: BTreeMap<IfName, BridgeState>,
+    /// Host ends of veth pairs by name.
+    pub veths: BTreeMap<IfName, VethState>,
+    /// Kernel parameters of the namespace.
+    pub sysctls: BTreeMap<Sysctl, String>,
+}
+
+/// A bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeState {
+    /// Who made it; `None` for a bridge that is only used: it is brought up, and otherwise left as it is.
+    pub mark: Option<Mark>,
+    /// Its Ethernet address. Always set: a bridge without one takes its lowest port's, and changes it as ports come
+    /// and go, under its neighbours' ARP caches.
+    pub mac: Mac,
+    /// Its IP addresses, link-local ones left out.
+    pub addresses: BTreeSet<IpNetwork>,
+    /// MTU in bytes.
+    pub mtu_bytes: u32,
+    /// Administrative state.
+    pub up: bool,
+}
+
+/// The host end of a veth pair, and which end it has in which sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VethState {
+    /// Who made it.
+    pub mark: Option<Mark>,
+    /// The bridge that it is a port of; `None` while it is cut off.
+    pub bridge: Option<IfName>,
+    /// Whether frames may return through the port they came by: a container reaches itself by its published port.
+    pub hairpin: bool,
+    /// Whether it exchanges frames only with the host, not with other isolated ports (`icc=false`).
+    pub isolated: bool,
+    /// MTU in bytes.
+    pub mtu_bytes: u32,
+    /// Administrative state.
+    pub up: bool,
+    /// The namespace of the other end; `None` when the kernel shows none that is known.
+    pub peer: Option<NetnsId>,
+    /// Name of the other end at creation. An observer reports what it can see; `None` if the end is not there.
+    pub peer_name: Option<IfName>,
+}
+
+/// Objects in one container's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SandboxState {
+    /// Whether the loopback interface is up.
+    pub loopback_up: bool,
+    /// Interfaces by name, loopback left out.
+    pub interfaces: BTreeMap<IfName, InterfaceState>,
+    /// Routes that netd set: those of protocol [`ROUTE_PROTOCOL`].
+    pub routes: BTreeSet<RouteState>,
+    /// Kernel parameters of the namespace.
+    pub sysctls: BTreeMap<Sysctl, String>,
+    /// Port on 127.0.0.11 to which port 53 of that address is redirected, for UDP and TCP.
+    pub dns_redirect: Option<u16>,
+}
+
+/// An interface inside a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceState {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// MTU in bytes.
+    pub mtu_bytes: u32,
+    /// Administrative state.
+    pub up: bool,
+    /// Its IP addresses, link-local ones left out.
+    pub addresses: BTreeSet<IpNetwork>,
+}
+
+/// Route protocol number that marks netd's routes (rtnetlink(7) `rtm_protocol`; 0x6e is unassigned in
+/// /etc/iproute2/rt_protos).
+pub const ROUTE_PROTOCOL: u8 = 0x6e;
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteState {
+    /// Where it leads; prefix 0 for the default route.
+    pub destination: Subnet,
+    /// The next hop.
+    pub gateway: IpAddr,
+}
+
+/// A kernel parameter below /proc/sys/net, as its path there: `ipv4/ip_forward`, `ipv6/conf/eth0/accept_ra`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sysctl(String);
+
+impl Sysctl {
+    /// A parameter of the whole namespace, such as `ipv4/ip_forward`.
+    #[must_use]
+    pub fn global(path: &'static str) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// A parameter of one interface: family `ipv4` or `ipv6`, then the interface, then the key.
+    #[must_use]
+    pub fn of_interface(family: &'static str, interface: &IfName, key: &'static str) -> Self {
+        Self(format!("{family}/conf/{interface}/{key}"))
+    }
+
+    /// The path below /proc/sys/net.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0
+    }
+
+    /// True if the parameter may be absent: a kernel or namespace without IPv6 or br_netfilter has nothing to turn off.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        self.0.starts_with("ipv6/") || self.0.starts_with("bridge/")
+    }
+}
+
+/// One step of the kernel's state. Steps are applied in order; each either happens entirely or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Write a kernel parameter. An absent optional one counts as done.
+    WriteSysctl {
+        /// The namespace; `None` for the host.
+        netns: Option<NetnsId>,
+        /// The parameter.
+        key: Sysctl,
+        /// Its new value.
+        value: String,
+    },
+    /// Create a bridge with its mark, MAC and MTU, still down, without addresses.
+    CreateBridge {
+        /// Its name.
+        name: IfName,
+        /// Its mark.
+        mark: Mark,
+        /// Its Ethernet address.
+        mac: Mac,
+        /// MTU in bytes.
+        mtu_bytes: u32,
+    },
+    /// Create a veth pair: host end up and port of `bridge`, other end made inside `netns`, still down.
+    CreateVeth(Box<NewVeth>),
+    /// Change a link of the host; only the given fields.
+    SetLink {
+        /// The link.
+        name: IfName,
+        /// What to change.
+        change: LinkChange,
+    },
+    /// Change an interface inside a sandbox; only the given fields.
+    SetInterface {
+        /// The namespace.
+        netns: NetnsId,
+        /// The interface; `lo` for the loopback one.
+        name: IfName,
+        /// What to change.
+        change: LinkChange,
+    },
+    /// Add an address.
+    AddAddress {
+        /// The namespace; `None` for the host.
+        netns: Option<NetnsId>,
+        /// The interface.
+        interface: IfName,
+        /// The address with its prefix.
+        address: IpNetwork,
+    },
+    /// Remove an address. One that is gone counts as removed.
+    RemoveAddress {
+        /// The namespace; `None` for the host.
+        netns: Option<NetnsId>,
+        /// The interface.
+        interface: IfName,
+        /// The address with its prefix.
+        address: IpNetwork,
+    },
+    /// Add a route inside a sandbox, of protocol [`ROUTE_PROTOCOL`], replacing one to the same destination.
+    AddRoute {
+        /// The namespace.
+        netns: NetnsId,
+        /// The route.
+        route: RouteState,
+    },
+    /// Remove a route of protocol [`ROUTE_PROTOCOL`] from a sandbox. One that is gone counts as removed.
+    RemoveRoute {
+        /// The namespace.
+        netns: NetnsId,
+        /// The route.
+        route: RouteState,
+    },
+    /// Redirect port 53 of 127.0.0.11 inside a sandbox to `port` there, replacing an earlier redirection.
+    RedirectDns {
+        /// The namespace.
+        netns: NetnsId,
+        /// The port, for UDP and TCP.
+        port: u16,
+    },
+    /// Delete an interface of the host that carries `mark` (a bridge, or a veth pair with both ends). One that is gone
+    /// counts as deleted; one that carries another mark is an error.
+    DeleteLink {
+        /// Its name.
+        name: IfName,
+        /// The mark that it must carry.
+        mark: Mark,
+    },
+    /// Forget tracked flows that would go on to use a stale translation (conntrack).
+    ForgetFlows(FlowFilter),
+}
+
+/// A veth pair to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVeth {
+    /// Name of the host end.
+    pub outside: IfName,
+    /// Its mark.
+    pub mark: Mark,
+    /// The bridge it becomes a port of.
+    pub bridge: IfName,
+    /// Reflective relay on the port.
+    pub hairpin: bool,
+    /// Port isolation on the port.
+    pub isolated: bool,
+    /// MTU of both ends in bytes.
+    pub mtu_bytes: u32,
+    /// The namespace of the other end.
+    pub netns: NetnsId,
+    /// Its name there.
+    pub inside: IfName,
+    /// Its Ethernet address.
+    pub mac: Mac,
+}
+
+/// Fields of a link to change; `None` leaves one as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkChange {
+    /// Administrative state.
+    pub up: Option<bool>,
+    /// MTU in bytes.
+    pub mtu_bytes: Option<u32>,
+    /// Ethernet address.
+    pub mac: Option<Mac>,
+    /// Bridge to become a port of (`Some(None)`: of none).
+    pub bridge: Option<Option<IfName>>,
+    /// Reflective relay on the bridge port.
+    pub hairpin: Option<bool>,
+    /// Port isolation on the bridge port.
+    pub isolated: Option<bool>,
+}
+
+/// Which tracked flows to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowFilter {
+    /// Flows that came to `port` of the host, whatever address, before translation.
+    ToHostPort {
+        /// The transport protocol.
+        protocol: Protocol,
+        /// The port that the flow was opened to.
+        port: u16,
+    },
+    /// Flows from or to a container's address.
+    OfAddress(IpAddr),
+}

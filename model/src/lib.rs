@@ -1,0 +1,33 @@
+//! The vocabulary of netd: identities, names, what a user asks for, what the kernel shall look like.
+//!
+//! Plain values, compared with `==`, serialised with serde. Nothing here does I/O, waits, locks or reads a clock;
+//! randomness and time come in as arguments. Every other crate imports this one, and it imports none of them.
+//!
+//! Reading order: [`id`] and [`name`] (who), [`subnet`], [`mac`] and [`port`] (numbers), [`network`] and
+//! [`container`] (what exists), [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
+
+pub mod id;
+pub mod mac;
+pub mod name;
+pub mod port;
+pub mod subnet;
+
+pub mod container;
+pub mod network;
+
+pub mod desired;
+pub mod diff;
+pub mod ruleset;
+
+pub use container::{
+    Container, ContainerState, Endpoint, Lease, NamespaceMode, Phase, Sandbox, Supervisor,
+};
+pub use desired::{NetnsId, Op};
+pub use id::{ContainerId, EndpointId, InstanceId, NetworkId};
+pub use ipnetwork::IpNetwork;
+pub use mac::Mac;
+pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName};
+pub use network::{DriverSpec, Network, Policy, PoolSpec};
+pub use port::{PortRange, Protocol, PublishRequest, PublishedPort};
+pub use ruleset::Ruleset;
+pub use subnet::Subnet;

@@ -1,0 +1,135 @@
+//! Networks: what was created, completely parsed. How one becomes kernel objects is the drivers' business.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::container::Phase;
+use crate::{IfName, NetworkId, NetworkName, Subnet};
+
+/// A network of this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its identity.
+    pub id: NetworkId,
+    /// Its name, unique.
+    pub name: NetworkName,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Rank by age, ascending and never reused: Docker puts a younger network's rules before an older one's.
+    pub rank: u64,
+    /// What kind it is, and that kind's options.
+    pub driver: DriverSpec,
+    /// Its address pools; at most one of each family.
+    pub pools: Vec<PoolSpec>,
+    /// Who may talk to whom.
+    pub policy: Policy,
+    /// The user's own marks.
+    pub labels: BTreeMap<String, String>,
+    /// Options as the user gave them (`-o key=value`), only to be shown again; their meaning is in `driver`.
+    pub options: BTreeMap<String, String>,
+    /// Docker's `--attachable`; shown, without effect on one host.
+    pub attachable: bool,
+    /// How far its life has come: `Attaching` while it is made, `Detaching` while it is removed.
+    pub phase: Phase,
+}
+
+impl Network {
+    /// True for `bridge`, `host` and `none`, which every daemon has and nobody removes.
+    #[must_use]
+    pub fn is_builtin(&self) -> bool {
+        match &self.driver {
+            DriverSpec::Bridge(spec) => spec.is_default,
+            DriverSpec::Host | DriverSpec::Null => true,
+        }
+    }
+
+    /// The bridge options, if this is a bridge network.
+    #[must_use]
+    pub fn bridge(&self) -> Option<&BridgeSpec> {
+        match &self.driver {
+            DriverSpec::Bridge(spec) => Some(spec),
+            DriverSpec::Host | DriverSpec::Null => None,
+        }
+    }
+}
+
+/// The kind of a network with its typed options.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriverSpec {
+    /// A Linux bridge with a veth pair for each container, NAT to the outside.
+    Bridge(BridgeSpec),
+    /// No namespace of its own: the host's interfaces as they are.
+    Host,
+    /// Nothing but the loopback interface.
+    Null,
+}
+
+impl DriverSpec {
+    /// The driver's name in Docker's terms.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Bridge(_) => "bridge",
+            Self::Host => "host",
+            Self::Null => "null",
+        }
+    }
+}
+
+/// Options of a bridge network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeSpec {
+    /// The bridge interface.
+    pub bridge: IfName,
+    /// True for the network named `bridge`: no embedded DNS, links only.
+    pub is_default: bool,
+    /// False for a bridge that was there before and is only used (`"bridge"` in daemon.json): never created or deleted.
+    pub owned: bool,
+    /// MTU in bytes; `None` leaves the kernel's 1500.
+    pub mtu_bytes: Option<u32>,
+    /// Whether containers reach the outside by the host's address.
+    pub masquerade: bool,
+    /// Whether containers of this network reach each other.
+    pub icc: bool,
+    /// Host address that published ports are bound to unless told otherwise.
+    pub host_binding: IpAddr,
+    /// Gateway that containers use when it is not the bridge itself (`"default-gateway"` in daemon.json).
+    pub gateway_override: Option<IpAddr>,
+}
+
+/// Who may talk to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// True if nothing goes out of or comes into this network, names included.
+    pub internal: bool,
+}
+
+/// An address pool as it was asked for, complete: the gateway is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSpec {
+    /// All addresses.
+    pub subnet: Subnet,
+    /// The part that addresses are handed out from; `None` for the whole subnet.
+    pub range: Option<Subnet>,
+    /// Address of the gateway: the bridge's own.
+    pub gateway: IpAddr,
+    /// True if the user named the gateway (Docker shows only those).
+    pub gateway_given: bool,
+    /// Addresses kept out of allocation, by the name of what has them (`--aux-address`).
+    pub aux: BTreeMap<String, IpAddr>,
+    /// True if the user named the subnet: only then may a container ask for an address.
+    pub subnet_given: bool,
+}
+
+impl PoolSpec {
+    /// The gateway with the subnet's prefix, as the bridge carries it.
+    #[must_use]
+    pub fn gateway_address(&self) -> IpNetwork {
+        self.subnet.with_address(self.gateway)
+    }
+}

@@ -1,0 +1,90 @@
+//! The firewall that netd wishes for, in the words of networks and ports; each backend says it in its own language.
+//!
+//! Entries are keyed, so that a backend can turn the difference of two wishes into a few changes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::{EndpointId, IfName, NetworkId, PublishedPort, Subnet};
+
+/// Everything that netd wants filtered and translated in its namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruleset {
+    /// What holds for the host as a whole.
+    pub host: HostRules,
+    /// Each bridge network's rules.
+    pub networks: BTreeMap<NetworkId, NetworkRules>,
+    /// Each endpoint's published ports, for endpoints that have any.
+    pub endpoints: BTreeMap<EndpointId, EndpointRules>,
+}
+
+/// What holds for the host as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostRules {
+    /// Policy DROP on forwarded packets: set only when netd itself turned forwarding on, so that the host does not
+    /// become a router for strangers.
+    pub drop_forwarded: bool,
+}
+
+/// One bridge network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRules {
+    /// Rank by age: Docker puts a younger network's rules before an older one's.
+    pub rank: u64,
+    /// The bridge.
+    pub bridge: IfName,
+    /// The subnets of its pools.
+    pub subnets: Vec<Subnet>,
+    /// Translate the containers' addresses to the host's on the way out.
+    pub masquerade: bool,
+    /// Containers reach each other.
+    pub icc: bool,
+    /// Nothing in or out.
+    pub internal: bool,
+}
+
+/// The published ports of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointRules {
+    /// Rank by age: older endpoints' rules come first in a chain.
+    pub rank: u64,
+    /// The network, which must be in [`Ruleset::networks`].
+    pub network: NetworkId,
+    /// The container's addresses, one of a family at most.
+    pub addresses: Vec<IpAddr>,
+    /// What is published.
+    pub ports: Vec<PublishedPort>,
+}
+
+/// One change of the wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RulesetChange {
+    /// Put or replace a network's rules.
+    PutNetwork(NetworkId, NetworkRules),
+    /// Remove a network's rules.
+    RemoveNetwork(NetworkId),
+    /// Put or replace an endpoint's rules.
+    PutEndpoint(EndpointId, EndpointRules),
+    /// Remove an endpoint's rules.
+    RemoveEndpoint(EndpointId),
+}
+
+impl Ruleset {
+    /// Makes one change. Removing what is not there changes nothing.
+    pub fn change(&mut self, change: RulesetChange) {
+        match change {
+            RulesetChange::PutNetwork(id, rules) => {
+                self.networks.insert(id, rules);
+            }
+            RulesetChange::RemoveNetwork(id) => {
+                self.networks.remove(&id);
+            }
+            RulesetChange::PutEndpoint(id, rules) => {
+                self.endpoints.insert(id, rules);
+            }
+            RulesetChange::RemoveEndpoint(id) => {
+                self.endpoints.remove(&id);
+            }
+        }
+    }
+}
