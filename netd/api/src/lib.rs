@@ -1,1 +1,35 @@
-//! netd-api
+//! What goes over netd's socket: requests, answers, errors, and a blocking client.
+//!
+//! HTTP/1.1 with JSON bodies on a Unix socket, below [`PREFIX`]. Shared by the daemon and by every program that talks
+//! to it; knows neither how the daemon works nor how a command line looks.
+//!
+//! Reading order: [`network`], [`container`], [`status`], [`error`].
+
+pub mod container;
+pub mod error;
+pub mod network;
+pub mod status;
+
+pub use container::{
+    Attachment, ConnectRequest, ContainerRequest, ContainerView, DisconnectRequest, ExitReport,
+    Netns, PortsRequest, StopRequest,
+};
+pub use error::{ErrorBody, ErrorCode};
+pub use network::{Created, NetworkRequest, NetworkView, PoolRequest, PruneReport};
+pub use status::{Event, Status, Version};
+
+/// Vocabulary that the wire types are made of.
+pub use netd_model::{
+    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, Mac, NetworkId,
+    NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, Subnet,
+    container::DnsSettings,
+};
+
+/// First part of every path of this interface, with its version.
+pub const PREFIX: &str = "/netd/v1";
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/netd.sock";
+
+/// Environment variable that names another daemon's socket, as a path or `unix://PATH`.
+pub const HOST_VARIABLE: &str = "NETD_HOST";

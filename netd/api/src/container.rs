@@ -1,0 +1,200 @@
+//! Containers on the wire: how a runtime hands over a namespace, and what it gets back.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use netd_model::container::DnsSettings;
+use netd_model::{
+    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, Mac, NetworkId,
+    NetworkName, PortRange, Protocol, PublishRequest, PublishedPort,
+};
+use serde::{Deserialize, Serialize};
+
+/// A network namespace handed over: that of a process, or an open descriptor of one. Never a path, which might mean
+/// another file to the daemon than to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Netns {
+    /// Process id, as the daemon sees it.
+    pub pid: u32,
+    /// Descriptor of that process; `None` for the namespace that the process runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fd: Option<u32>,
+}
+
+/// Body of `POST /containers`: make a namespace known as a container and connect it, all or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContainerRequest {
+    /// The runtime's id for it; `None` draws one.
+    pub id: Option<ContainerId>,
+    /// Its name; `None` makes one of the short id.
+    pub name: Option<ContainerName>,
+    /// Its hostname; `None` takes the short id.
+    pub hostname: Option<Hostname>,
+    /// The namespace. Needed unless `network` is `host` or `container:...`.
+    pub netns: Option<Netns>,
+    /// `host`, `none`, `container:NAME`, or a network's name or id; `None` or `default` for `bridge`.
+    pub network: Option<String>,
+    /// Process that waits for the container and ends with it; netd sends it SIGTERM on `stop`.
+    pub supervisor_pid: Option<u32>,
+    /// The command line, for people.
+    pub command: Vec<String>,
+    /// Addresses wished for, at most one of each family.
+    pub ips: Vec<IpAddr>,
+    /// Ethernet address wished for.
+    pub mac: Option<Mac>,
+    /// Further names on the network.
+    pub aliases: Vec<Alias>,
+    /// Ports to publish.
+    pub ports: Vec<PublishRequest>,
+    /// Container ports that are worth publishing.
+    pub expose: Vec<ExposedPort>,
+    /// Publish every port of `expose` on a port of the daemon's choice (`-P`).
+    pub publish_all: bool,
+    /// `TARGET:ALIAS` pairs for /etc/hosts (`--link`).
+    pub links: Vec<String>,
+    /// Resolver settings.
+    pub dns: DnsSettings,
+    /// Forget the container when it ends.
+    pub auto_remove: bool,
+    /// The user's own marks.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A port that a container listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExposedPort {
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// The ports.
+    pub ports: PortRange,
+}
+
+/// A container as netd knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerView {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: ContainerName,
+    /// Its hostname.
+    pub hostname: Hostname,
+    /// RFC 3339 time at which it became known.
+    pub created: String,
+    /// `running` or `exited`.
+    pub state: String,
+    /// RFC 3339 time at which it ended, if it did.
+    pub ended: Option<String>,
+    /// Exit status of the command, when it ended and that is known.
+    pub exit_code: Option<i32>,
+    /// The command line.
+    pub command: Vec<String>,
+    /// `private`, `host` or `container:ID`.
+    pub namespace: String,
+    /// Process whose namespaces `net exec` enters, while it runs.
+    pub pid: Option<u32>,
+    /// File that the network namespace is bound to, when no process keeps it.
+    pub netns_path: Option<PathBuf>,
+    /// Files for the container's /etc.
+    pub files: ContainerFiles,
+    /// Its place on each network.
+    pub networks: Vec<Attachment>,
+    /// The user's own marks.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Files that a runtime binds into the container's /etc. netd keeps them true in place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerFiles {
+    /// For /etc/hosts.
+    pub hosts: PathBuf,
+    /// For /etc/resolv.conf.
+    pub resolv_conf: PathBuf,
+    /// For /etc/hostname.
+    pub hostname: PathBuf,
+}
+
+/// A container's place on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Id of the network.
+    pub network_id: NetworkId,
+    /// Name of the network.
+    pub network: NetworkName,
+    /// Id of the endpoint.
+    pub endpoint_id: EndpointId,
+    /// Interface inside, on networks that have any.
+    pub interface: Option<IfName>,
+    /// Its partner on the host.
+    pub host_interface: Option<IfName>,
+    /// Ethernet address.
+    pub mac: Option<Mac>,
+    /// Addresses with prefix.
+    pub addresses: Vec<IpNetwork>,
+    /// The network's gateway, as containers use it.
+    pub gateways: Vec<IpAddr>,
+    /// Further names.
+    pub aliases: Vec<Alias>,
+    /// Published ports.
+    pub ports: Vec<PublishedPort>,
+}
+
+/// Body of `POST /networks/{network}/connect`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectRequest {
+    /// Name or id of a known container. Either this or `netns`.
+    pub container: Option<String>,
+    /// A namespace to make known first, under `name`.
+    pub netns: Option<Netns>,
+    /// Name for a container that is made known by `netns`.
+    pub name: Option<ContainerName>,
+    /// Addresses wished for, at most one of each family.
+    pub ips: Vec<IpAddr>,
+    /// Ethernet address wished for.
+    pub mac: Option<Mac>,
+    /// Further names on the network.
+    pub aliases: Vec<Alias>,
+    /// The network with the highest number carries the default route.
+    pub gateway_priority: i32,
+    /// Ports to publish on this network.
+    pub ports: Vec<PublishRequest>,
+}
+
+/// Body of `POST /networks/{network}/disconnect`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisconnectRequest {
+    /// Name or id.
+    pub container: String,
+    /// Succeed although it is not connected.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Body of `POST /containers/{container}/publish` and `/unpublish`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortsRequest {
+    /// The ports. `unpublish` withdraws every published port that fits one of them.
+    pub ports: Vec<PublishRequest>,
+}
+
+/// Body of `POST /containers/{container}/stop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRequest {
+    /// Seconds between SIGTERM and SIGKILL.
+    pub timeout_seconds: u32,
+}
+
+/// Body of `POST /containers/{container}/exit`, sent by a supervisor whose command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitReport {
+    /// Exit status, or 128 + number of the signal that ended it.
+    pub code: i32,
+}

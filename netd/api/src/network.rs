@@ -1,0 +1,163 @@
+//! Networks on the wire. [`NetworkView`] has the form that `docker network inspect` prints.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netd_model::{NetworkId, NetworkName, Subnet};
+use serde::{Deserialize, Serialize};
+
+/// Body of `POST /networks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkRequest {
+    /// Its name.
+    pub name: NetworkName,
+    /// Its driver; `None` for `bridge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// Nothing goes in or out.
+    #[serde(default)]
+    pub internal: bool,
+    /// Shown again in the view.
+    #[serde(default)]
+    pub attachable: bool,
+    /// Address pools; empty lets the daemon choose one.
+    #[serde(default)]
+    pub pools: Vec<PoolRequest>,
+    /// The driver's options under Docker's names.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// The user's own marks.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An address pool as asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolRequest {
+    /// All addresses; `None` lets the daemon choose.
+    pub subnet: Option<Subnet>,
+    /// The part to hand out from.
+    pub range: Option<Subnet>,
+    /// The gateway's address.
+    pub gateway: Option<IpAddr>,
+    /// Addresses to keep free, by the name of what has them.
+    pub aux: BTreeMap<String, IpAddr>,
+}
+
+/// Answer to `POST /networks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    /// The new network's id.
+    pub id: NetworkId,
+    /// What the user should know although it worked.
+    pub warnings: Vec<String>,
+}
+
+/// Answer to `POST /networks/prune`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneReport {
+    /// Names of the networks that were removed.
+    pub networks: Vec<NetworkName>,
+    /// Networks that could not be removed, each with the reason.
+    pub failures: Vec<String>,
+}
+
+/// A network as `docker network inspect` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkView {
+    /// Its name.
+    pub name: NetworkName,
+    /// 64 hexadecimal digits.
+    pub id: NetworkId,
+    /// RFC 3339 time with nanoseconds.
+    pub created: String,
+    /// `local`.
+    pub scope: String,
+    /// `bridge`, `host` or `null`.
+    pub driver: String,
+    /// Whether containers get IPv6 addresses.
+    #[serde(rename = "EnableIPv6")]
+    pub enable_ipv6: bool,
+    /// Its address pools.
+    #[serde(rename = "IPAM")]
+    pub ipam: IpamView,
+    /// Nothing goes in or out.
+    pub internal: bool,
+    /// As given at creation.
+    pub attachable: bool,
+    /// Always false: there is no swarm.
+    pub ingress: bool,
+    /// The network that this one took its configuration from.
+    pub config_from: ConfigFrom,
+    /// Whether it is only a template for others.
+    pub config_only: bool,
+    /// Connected containers by id.
+    pub containers: BTreeMap<String, NetworkContainer>,
+    /// The driver's options.
+    pub options: BTreeMap<String, String>,
+    /// The user's own marks.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Address management of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct IpamView {
+    /// `default`.
+    pub driver: String,
+    /// Docker prints null for built-in networks, `{}` for others.
+    pub options: Option<BTreeMap<String, String>>,
+    /// The pools.
+    pub config: Vec<PoolView>,
+}
+
+/// One pool; fields that the user did not give are left out, as Docker does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PoolView {
+    /// All addresses.
+    pub subnet: String,
+    /// The part that is handed out.
+    #[serde(rename = "IPRange", default, skip_serializing_if = "String::is_empty")]
+    pub ip_range: String,
+    /// The gateway's address.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gateway: String,
+    /// Addresses kept free.
+    #[serde(
+        rename = "AuxiliaryAddresses",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub auxiliary_addresses: BTreeMap<String, IpAddr>,
+}
+
+/// The network that another one took its configuration from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ConfigFrom {
+    /// Its name; empty for none.
+    pub network: String,
+}
+
+/// A container on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkContainer {
+    /// The container's name.
+    pub name: String,
+    /// The endpoint's id.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
+    /// Ethernet address; empty on networks without interfaces.
+    pub mac_address: String,
+    /// IPv4 address with prefix; empty for none.
+    #[serde(rename = "IPv4Address")]
+    pub ipv4_address: String,
+    /// IPv6 address with prefix; empty for none.
+    #[serde(rename = "IPv6Address")]
+    pub ipv6_address: String,
+}
