@@ -16,7 +16,7 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use netd_model::container::Anchor;
 use netd_model::desired::KernelState;
 use netd_model::{
-    EndpointId, IfName, NetnsId, Op, PortRange, Protocol, PublishedPort, Ruleset, Sandbox, Subnet,
+    EndpointId, IfName, NetnsId, Op, PortRange, Protocol, PublishedPort, Ruleset, Sandbox, Subnet, Supervisor,
 };
 
 /// How a caller hands over a network namespace: by something the daemon can open itself, whatever the caller's mount
@@ -96,6 +96,24 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`KernelError`] when it cannot be read.
     fn forwards_ipv4(&self) -> Result<bool, KernelError>;
 
+    /// Tells a running process from a later one with the same number.
+    ///
+    /// # Errors
+    /// [`AdoptError::NoSuchProcess`] when there is none.
+    fn identify(&self, pid: u32) -> Result<Supervisor, AdoptError>;
+
+    /// Sends a signal to exactly this process, never to a later one with its number. `false` if it has ended.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel refuses.
+    fn signal(&self, process: Supervisor, signal: Signal) -> Result<bool, KernelError>;
+
+    /// Identity of this boot of the machine (/proc/sys/kernel/random/boot_id).
+    ///
+    /// # Errors
+    /// [`KernelError`] when it cannot be read.
+    fn boot_id(&self) -> Result<String, KernelError>;
+
     /// Takes the host ports for `endpoint` by sockets of its own, so that no process can listen there behind the
     /// translation's back. All or none. Ports that this endpoint has already stay as they are.
     ///
@@ -126,6 +144,17 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// [`KernelError`] when the kernel refuses.
     fn watch(&self, tell: Box<dyn Fn(KernelEvent) + Send + Sync>) -> Result<(), KernelError>;
+}
+
+/// What to tell a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Nothing; only see whether it lives.
+    Probe,
+    /// SIGTERM.
+    Terminate,
+    /// SIGKILL.
+    Kill,
 }
 
 /// Facts about an interface of the host.

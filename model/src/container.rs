@@ -36,6 +36,8 @@ pub struct Container {
     pub supervisor: Option<Supervisor>,
     /// Resolver settings of its own; empty fields take the daemon's.
     pub dns: DnsSettings,
+    /// Other containers that it knows by further names in its /etc/hosts (`--link`).
+    pub links: Vec<Link>,
     /// True if its record goes when it ends (`--rm`).
     pub auto_remove: bool,
     /// The user's own marks.
@@ -99,6 +101,15 @@ pub struct Supervisor {
     pub start_ticks: u64,
 }
 
+/// Another container under a further name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The other container.
+    pub target: ContainerId,
+    /// What this container calls it.
+    pub alias: Alias,
+}
+
 /// Resolver settings; an empty list means "not said".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -120,6 +131,8 @@ pub struct Endpoint {
     pub network: NetworkId,
     /// The container.
     pub container: ContainerId,
+    /// Rank by age, ascending and never reused: older endpoints' firewall rules come first.
+    pub rank: u64,
     /// Interface inside the container, and its partner on the host; `None` on networks without interfaces.
     pub interface: Option<Interface>,
     /// Addresses, at most one of each family.
