@@ -3,13 +3,16 @@
 //! HTTP/1.1 with JSON bodies on a Unix socket, below [`PREFIX`]. Shared by the daemon and by every program that talks
 //! to it; knows neither how the daemon works nor how a command line looks.
 //!
-//! Reading order: [`network`], [`container`], [`status`], [`error`].
+//! Reading order: [`network`], [`container`], [`status`], [`error`], [`client`].
 
 pub mod container;
 pub mod error;
 pub mod network;
 pub mod status;
 
+pub mod client;
+
+pub use client::{Client, ClientError, Events};
 pub use container::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, DisconnectRequest, ExitReport,
     Netns, PortsRequest, StopRequest,
