@@ -1,0 +1,103 @@
+//! The fake packet filter: holds the wish that was applied last, and compares as a reader of real rules would.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use netd_model::Ruleset;
+
+use super::machine::Machine;
+use super::world::Handle;
+use crate::{Firewall, FirewallError};
+
+/// The fake of the host's firewall, as one daemon's process sees it.
+#[derive(Clone)]
+pub struct FakeFirewall(pub(super) Handle);
+
+const PROGRAM: &str = "fake firewall";
+
+impl Firewall for FakeFirewall {
+    fn apply(&self, wanted: &Ruleset) -> Result<(), FirewallError> {
+        self.0
+            .change(|machine| machine.apply_rules(wanted))
+            .map_err(|dead| refused(dead.to_string()))?
+    }
+
+    fn verify(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        self.0
+            .read(|machine| differences(wanted, &machine.rules))
+            .map_err(|dead| refused(dead.to_string()))
+    }
+
+    fn describe(&self) -> String {
+        PROGRAM.to_owned()
+    }
+}
+
+fn refused(message: String) -> FirewallError {
+    FirewallError::Refused {
+        program: PROGRAM.to_owned(),
+        message,
+    }
+}
+
+impl Machine {
+    fn apply_rules(&mut self, wanted: &Ruleset) -> Result<(), FirewallError> {
+        if let Some(message) = self.refuse_rules.take() {
+            return Err(refused(message));
+        }
+        for (endpoint, rules) in &wanted.endpoints {
+            if !wanted.networks.contains_key(&rules.network) {
+                let message = format!(
+                    "endpoint {} is on network {}, which has no rules",
+                    endpoint.short(),
+                    rules.network.short()
+                );
+                return Err(refused(message));
+            }
+        }
+        self.rules = wanted.clone();
+        Ok(())
+    }
+}
+
+fn differences(wanted: &Ruleset, there: &Ruleset) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if wanted.host != there.host {
+        sentences.push(format!(
+            "the policy for forwarded packets is {}",
+            if there.host.drop_forwarded {
+                "DROP, not ACCEPT"
+            } else {
+                "ACCEPT, not DROP"
+            }
+        ));
+    }
+    compare("network", &wanted.networks, &there.networks, &mut sentences);
+    compare(
+        "endpoint",
+        &wanted.endpoints,
+        &there.endpoints,
+        &mut sentences,
+    );
+    sentences
+}
+
+fn compare<K: Ord + Display, V: PartialEq>(
+    kind: &str,
+    wanted: &BTreeMap<K, V>,
+    there: &BTreeMap<K, V>,
+    sentences: &mut Vec<String>,
+) {
+    for (id, rules) in wanted {
+        match there.get(id) {
+            None => sentences.push(format!("the rules of {kind} {id} are missing")),
+            Some(found) if found != rules => {
+                sentences.push(format!("the rules of {kind} {id} differ"));
+            }
+            Some(_) => {}
+        }
+    }
+    for id in there.keys().filter(|id| !wanted.contains_key(id)) {
+        sentences.push(format!("rules of {kind} {id} stand that nobody wants"));
+    }
+}

@@ -1,0 +1,178 @@
+//! What the fake kernel shows: to the daemon what it asked about, to a test everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use netd_model::desired::{
+    BridgeState, HostState, InterfaceState, KernelState, RouteState, SandboxState, Sysctl,
+    VethState,
+};
+use netd_model::{IfName, NetnsId, Subnet};
+
+use super::machine::{Kind, Link, Machine, Namespace};
+use crate::HostInterface;
+
+impl Machine {
+    /// What [`crate::Kernel::observe`] promises.
+    pub(super) fn observe(&self, about: &KernelState) -> KernelState {
+        let named = |name: &IfName| {
+            about.host.bridges.contains_key(name) || about.host.veths.contains_key(name)
+        };
+        let known = |netns: &NetnsId| self.daemon.pins.contains_key(netns);
+        let host = self.host_state(&|name, link| link.mark.is_some() || named(name), &known);
+        let mut state = KernelState {
+            host,
+            sandboxes: BTreeMap::new(),
+        };
+        state.host.sysctls = self.read_sysctls(self.host, &about.host.sysctls);
+        for (netns, asked) in &about.sandboxes {
+            if let Some(namespace) = self.namespaces.get(netns).filter(|_| known(netns)) {
+                let mut sandbox = sandbox_state(namespace);
+                sandbox.sysctls = self.read_sysctls(*netns, &asked.sysctls);
+                state.sandboxes.insert(*netns, sandbox);
+            }
+        }
+        state
+    }
+
+    /// Everything: each bridge and pair, whoever's, and each namespace, pinned or not.
+    pub(super) fn snapshot(&self) -> KernelState {
+        let host = self.host_state(&|_, _| true, &|_| true);
+        let others = self.namespaces.iter().filter(|(id, _)| **id != self.host);
+        KernelState {
+            host,
+            sandboxes: others
+                .map(|(id, namespace)| (*id, sandbox_state(namespace)))
+                .collect(),
+        }
+    }
+
+    /// An optional parameter that is absent has nothing to turn off: it is reported as it was asked for, so that
+    /// writing it again is no step.
+    fn read_sysctls(
+        &self,
+        netns: NetnsId,
+        asked: &BTreeMap<Sysctl, String>,
+    ) -> BTreeMap<Sysctl, String> {
+        let read = |(key, wished): (&Sysctl, &String)| {
+            let absent = || key.is_optional().then(|| wished.clone());
+            let value = self.read_sysctl(netns, key).or_else(absent)?;
+            Some((key.clone(), value))
+        };
+        asked.iter().filter_map(read).collect()
+    }
+
+    fn host_state(
+        &self,
+        wanted: &dyn Fn(&IfName, &Link) -> bool,
+        known: &dyn Fn(&NetnsId) -> bool,
+    ) -> HostState {
+        let mut state = HostState::default();
+        let links = self.host().map(|host| &host.links);
+        for (name, link) in links.into_iter().flatten() {
+            if !wanted(name, link) {
+                continue;
+            }
+            match &link.kind {
+                Kind::Bridge => {
+                    state.bridges.insert(name.clone(), bridge_state(link));
+                }
+                Kind::Veth { peer } => {
+                    let peer = Some(peer).filter(|(netns, _)| known(netns));
+                    state.veths.insert(name.clone(), veth_state(link, peer));
+                }
+                Kind::Loopback | Kind::Device => {}
+            }
+        }
+        state
+    }
+
+    /// What [`crate::Kernel::routed_subnets`] promises.
+    pub(super) fn routed_subnets(&self) -> Vec<(Subnet, IfName)> {
+        let Some(host) = self.host() else {
+            return Vec::new();
+        };
+        let ours = |name: &IfName| host.links.get(name).is_some_and(|link| link.mark.is_some());
+        let routes = host
+            .routes
+            .iter()
+            .map(|(to, route)| (*to, &route.interface));
+        let all: BTreeSet<(Subnet, &IfName)> = routes.chain(host.connected()).collect();
+        all.into_iter()
+            .filter(|(to, interface)| to.prefix() > 0 && !ours(interface))
+            .map(|(to, interface)| (to, interface.clone()))
+            .collect()
+    }
+
+    /// What [`crate::Kernel::host_interface`] promises.
+    pub(super) fn host_interface(&self, name: &IfName) -> Option<HostInterface> {
+        let link = self.host()?.links.get(name)?;
+        Some(HostInterface {
+            is_bridge: link.kind == Kind::Bridge,
+            mtu_bytes: link.mtu_bytes,
+            addresses: link.reported_addresses(),
+        })
+    }
+
+    /// Every address of the host.
+    pub(super) fn host_addresses(&self) -> BTreeSet<IpAddr> {
+        let links = self.host().into_iter().flat_map(|host| host.links.values());
+        links
+            .flat_map(|link| link.addresses.iter().map(|own| own.ip()))
+            .collect()
+    }
+}
+
+fn bridge_state(link: &Link) -> BridgeState {
+    BridgeState {
+        mark: link.mark,
+        mac: link.mac,
+        addresses: link.reported_addresses(),
+        mtu_bytes: link.mtu_bytes,
+        up: link.up,
+    }
+}
+
+fn veth_state(link: &Link, peer: Option<&(NetnsId, IfName)>) -> VethState {
+    VethState {
+        mark: link.mark,
+        bridge: link.port.as_ref().map(|port| port.bridge.clone()),
+        hairpin: link.port.as_ref().is_some_and(|port| port.hairpin),
+        isolated: link.port.as_ref().is_some_and(|port| port.isolated),
+        mtu_bytes: link.mtu_bytes,
+        up: link.up,
+        peer: peer.map(|(netns, _)| *netns),
+        peer_name: peer.map(|(_, name)| name.clone()),
+    }
+}
+
+fn sandbox_state(namespace: &Namespace) -> SandboxState {
+    let mut state = SandboxState {
+        dns_redirect: namespace.dns_redirect,
+        ..SandboxState::default()
+    };
+    for (name, link) in &namespace.links {
+        if link.kind == Kind::Loopback {
+            state.loopback_up = link.up;
+            continue;
+        }
+        let interface = InterfaceState {
+            mac: link.mac,
+            mtu_bytes: link.mtu_bytes,
+            up: link.up,
+            addresses: link.reported_addresses(),
+        };
+        state.interfaces.insert(name.clone(), interface);
+    }
+    let routes = namespace.routes.iter().filter(|(_, route)| route.is_ours());
+    state.routes = routes
+        .filter_map(|(to, route)| {
+            let gateway = route.gateway?;
+            Some(RouteState {
+                destination: *to,
+                gateway,
+            })
+        })
+        .collect();
+    state
+}

@@ -1,0 +1,80 @@
+//! Taking namespaces into care and letting them go, in the fake.
+
+use netd_model::container::Anchor;
+use netd_model::{NetnsId, Sandbox};
+use nix::errno::Errno;
+
+use super::machine::{Machine, Pin, refused};
+use crate::{AdoptError, NetnsHandle};
+
+impl Machine {
+    /// What [`crate::Kernel::adopt`] promises.
+    pub(super) fn adopt(&mut self, handle: NetnsHandle) -> Result<Sandbox, AdoptError> {
+        let netns = self.namespace_of(handle)?;
+        if netns == self.host {
+            return Err(AdoptError::OwnNamespace);
+        }
+        let pinned = self.daemon.pins.get(&netns);
+        let known = pinned.and_then(|pin| pin.anchor.clone());
+        let by_handle = match handle {
+            NetnsHandle::Process { pid } => self
+                .processes
+                .get(&pid)
+                .map(|process| Anchor::Process(process.supervisor(pid))),
+            NetnsHandle::Descriptor { .. } => None,
+        };
+        let anchor = known.or(by_handle).or_else(|| self.anchor_of(netns));
+        let Some(anchor) = anchor else {
+            let action = format!("find a process or file that keeps {netns} alive");
+            return Err(refused(Errno::ENOENT, action).into());
+        };
+        let pin = Pin {
+            anchor: Some(anchor.clone()),
+        };
+        self.daemon.pins.insert(netns, pin);
+        Ok(Sandbox {
+            netns,
+            anchor,
+            dns_port: None,
+        })
+    }
+
+    fn namespace_of(&self, handle: NetnsHandle) -> Result<NetnsId, AdoptError> {
+        let (NetnsHandle::Process { pid } | NetnsHandle::Descriptor { pid, .. }) = handle;
+        let process = self
+            .processes
+            .get(&pid)
+            .ok_or(AdoptError::NoSuchProcess { pid })?;
+        let NetnsHandle::Descriptor { fd, .. } = handle else {
+            return Ok(process.netns);
+        };
+        let file = process.descriptors.get(&fd);
+        let file = file.ok_or(AdoptError::NoSuchDescriptor { pid, fd })?;
+        file.ok_or_else(|| AdoptError::NotANamespace {
+            pid,
+            fd,
+            found: "/dev/null".to_owned(),
+        })
+    }
+
+    /// What [`crate::Kernel::readopt`] promises.
+    pub(super) fn readopt(&mut self, sandbox: &Sandbox) -> Result<(), AdoptError> {
+        if !self.holds(&sandbox.anchor, sandbox.netns) {
+            return Err(AdoptError::Gone {
+                netns: sandbox.netns,
+                anchor: sandbox.anchor.clone(),
+            });
+        }
+        let pin = Pin {
+            anchor: Some(sandbox.anchor.clone()),
+        };
+        self.daemon.pins.entry(sandbox.netns).or_insert(pin);
+        Ok(())
+    }
+
+    /// What [`crate::Kernel::release`] promises.
+    pub(super) fn release(&mut self, netns: NetnsId) {
+        self.daemon.pins.remove(&netns);
+        self.settle();
+    }
+}
