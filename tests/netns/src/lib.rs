@@ -1,1 +1,63 @@
-//! netns-tests
+//! A laboratory of network namespaces: hosts with a netd of their own, machines outside, real packets between them.
+//!
+//! Everything is done through programs that a person would use (`net`, `ip`, `iptables-save`, `dig`, `curl`), so a test
+//! that passes here was passed by tools that know nothing of netd. Must not know how the daemon works inside.
+//!
+//! Nothing stays behind, whatever happens: every machine is a set of namespaces whose first process dies with the
+//! test that made it, and all its files lie on a tmpfs in its own mount namespace.
+//!
+//! Reading order: [`lab`], [`machine`], [`host`], [`process`], [`oracle`], [`serve`], [`wait`].
+
+pub mod lab;
+
+pub mod machine;
+
+pub mod host;
+
+pub mod process;
+
+pub mod oracle;
+
+pub mod serve;
+
+pub mod wait;
+
+pub mod baseline;
+
+pub mod programs;
+
+pub use host::{Host, HostOptions};
+pub use lab::Lab;
+pub use machine::Machine;
+pub use process::{Background, Ran};
+pub use wait::{eventually, within};
+
+/// Ends the test with a sentence when something that the test itself needs went wrong.
+pub trait OrFail<T> {
+    /// The value.
+    ///
+    /// # Panics
+    /// With `what` and the error, when there is none.
+    #[track_caller]
+    fn or_fail(self, what: &str) -> T;
+}
+
+impl<T, E: std::fmt::Display> OrFail<T> for Result<T, E> {
+    #[track_caller]
+    fn or_fail(self, what: &str) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => panic!("cannot {what}: {error}"),
+        }
+    }
+}
+
+impl<T> OrFail<T> for Option<T> {
+    #[track_caller]
+    fn or_fail(self, what: &str) -> T {
+        match self {
+            Some(value) => value,
+            None => panic!("there is no {what}"),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The scenarios, by number.
+mod lab_itself;
