@@ -1,0 +1,123 @@
+//! `cargo xtask test`: everything that the project promises, tried; and a look whether anything stayed behind.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use netns_tests::baseline::Baseline;
+
+use crate::{cargo, packages, say};
+
+/// Tests at a time. Those on namespaces mostly wait, for processes and packets.
+const PARALLEL: &str = "4";
+
+/// How long the kernel may take to let go of what the last test had.
+const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs all tests, or those whose name contains `filter`.
+///
+/// # Errors
+/// When a test fails, the workspace does not build, or something stayed behind.
+pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+    packages::install_missing()?;
+    cargo::run(&["build", "--workspace", "--bins"])?;
+    let before = look()?;
+    let mut counts = Counts::default();
+    let mut well = run_tests(filter, &mut counts)?;
+    if filter.is_none() {
+        let arguments = ["test", "--workspace", "--doc", "--no-fail-fast"];
+        well &= cargo::read_lines(&arguments, &[], |line| counts.read_libtest(line))?;
+    }
+    let left = leftovers(&before)?;
+    for line in &left {
+        say(&format!(
+            "after the tests, in the namespace they were started in: {line}"
+        ));
+    }
+    say(&format!(
+        "{} passed, {} failed",
+        counts.passed, counts.failed
+    ));
+    ensure!(left.is_empty(), "the tests left something behind");
+    if !well || counts.failed > 0 {
+        bail!("the suite failed");
+    }
+    Ok(())
+}
+
+fn run_tests(filter: Option<&str>, counts: &mut Counts) -> Result<bool> {
+    let environment = [("RUST_TEST_THREADS", PARALLEL)];
+    if cargo::has("nextest") {
+        let mut arguments = vec!["nextest", "run", "--workspace", "--no-fail-fast"];
+        arguments.extend(["--test-threads", PARALLEL]);
+        arguments.extend(filter);
+        return cargo::read_lines(&arguments, &[], |line| counts.read_nextest(line));
+    }
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+    arguments.extend(["--lib", "--bins", "--tests"]);
+    arguments.extend(filter);
+    cargo::read_lines(&arguments, &environment, |line| counts.read_libtest(line))
+}
+
+fn look() -> Result<Baseline> {
+    Baseline::take().map_err(anyhow::Error::msg)
+}
+
+/// What differs from `before`, once the kernel had its time.
+fn leftovers(before: &Baseline) -> Result<Vec<String>> {
+    let start = Instant::now();
+    loop {
+        let changes = before.changes(&look()?);
+        if changes.is_empty() || start.elapsed() > LEFTOVERS_PATIENCE {
+            return Ok(changes);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+impl Counts {
+    /// Reads a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
+    fn read_libtest(&mut self, line: &str) {
+        if let Some(rest) = line.trim().strip_prefix("test result:") {
+            self.passed += number_before(rest, " passed");
+            self.failed += number_before(rest, " failed");
+        }
+    }
+
+    /// Reads a line such as `Summary [ 1.2s] 10 tests run: 8 passed (1 slow), 1 failed, 1 timed out, 0 skipped`.
+    fn read_nextest(&mut self, line: &str) {
+        if line.trim().starts_with("Summary [") {
+            self.passed += number_before(line, " passed");
+            self.failed += number_before(line, " failed");
+            self.failed += number_before(line, " timed out");
+        }
+    }
+}
+
+/// The number that stands before `word`; 0 if none does.
+fn number_before(line: &str, word: &str) -> u64 {
+    let before = line.split(word).next().filter(|before| *before != line);
+    before
+        .and_then(|before| before.split_whitespace().last())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_from_both_runners() {
+        let mut counts = Counts::default();
+        counts.read_libtest("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured;");
+        counts.read_nextest("     Summary [   1.2s] 10 tests run: 7 passed (1 slow), 1 failed, 2 timed out, 0 skipped");
+        counts.read_nextest("        PASS [   0.1s] xtask a_test_about_5 passed");
+        assert_eq!((counts.passed, counts.failed), (10, 5));
+    }
+}
