@@ -1,0 +1,294 @@
+//! What is sent to an upstream, and what comes back: checked, cut to what may be passed on, ready to be written for any
+//! asker. Pure; nothing in here trusts the other side.
+
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+
+use crate::name::NAME_MAX_BYTES;
+use crate::question::{HEADER_BYTES, OUR_UDP_BYTES, Question, flag, kind, word};
+use crate::reply::{append_opt, write_header};
+
+/// Longest that an answer with data is kept; a longer TTL may be a mistake that an operator has corrected since.
+const POSITIVE_MAX_S: u32 = 3600;
+/// Longest that a denial is kept (RFC 2308): a name is often asked for just before it is made.
+const NEGATIVE_MAX_S: u32 = 30;
+/// Response codes that matter here.
+const NO_ERROR: u16 = 0;
+const FORM_ERR: u16 = 1;
+const NX_DOMAIN: u16 = 3;
+const NOT_IMP: u16 = 4;
+
+/// Our own EDNS towards an upstream, or none where it does not understand EDNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WithEdns {
+    Yes,
+    No,
+}
+
+/// One question as it goes to upstreams. The client's EDNS options stay here: they are for one hop (RFC 6891).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    /// Name, type and class.
+    pub(crate) question: &'a [u8],
+    /// RD, AD and CD as the client set them.
+    pub(crate) bits: u16,
+    /// Whether signatures are wanted.
+    pub(crate) dnssec_ok: bool,
+}
+
+impl Outgoing<'_> {
+    /// The packet that asks this.
+    pub(crate) fn packet(&self, id: u16, edns: WithEdns) -> Vec<u8> {
+        let mut packet = vec![0; HEADER_BYTES];
+        packet.extend_from_slice(self.question);
+        let additionals = u16::from(edns == WithEdns::Yes);
+        write_header(&mut packet, id, self.bits, [1, 0, 0, additionals]);
+        if edns == WithEdns::Yes {
+            let [kind_high, kind_low] = kind::OPT.to_be_bytes();
+            let [high, low] = OUR_UDP_BYTES.to_be_bytes();
+            let dnssec_ok = if self.dnssec_ok { 0x80 } else { 0 };
+            packet
+                .extend_from_slice(&[0, kind_high, kind_low, high, low, 0, 0, dnssec_ok, 0, 0, 0]);
+        }
+        packet
+    }
+}
+
+/// A checked answer of an upstream, without its EDNS.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    bytes: Box<[u8]>,
+    flags: u16,
+    counts: [u16; 4],
+    /// Where the records' TTLs stand in `bytes`.
+    ttl_offsets: Box<[usize]>,
+    lifetime_s: u32,
+}
+
+/// A packet that does not answer what was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lie;
+
+impl Answer {
+    /// Checks that `packet` answers `asked` under `id`, and that every name and record in it can be decoded.
+    pub(crate) fn read(packet: &[u8], id: u16, asked: &[u8]) -> Result<Self, Lie> {
+        let flags = word(packet, 2).ok_or(Lie)?;
+        let is_response = flags & (flag::RESPONSE | flag::OPCODE) == flag::RESPONSE;
+        if !is_response || word(packet, 0) != Some(id) {
+            return Err(Lie);
+        }
+        if let Some(bare) = Self::bare_error(packet, flags, asked) {
+            return Ok(bare);
+        }
+        let echoed = packet
+            .get(HEADER_BYTES..HEADER_BYTES + asked.len())
+            .ok_or(Lie)?;
+        if word(packet, 4) != Some(1) || !same_question(echoed, asked) {
+            return Err(Lie);
+        }
+        let mut message = Message::from_vec(packet).map_err(|_| Lie)?;
+        let walk = Walk::over(packet, HEADER_BYTES + asked.len()).ok_or(Lie)?;
+        if walk.can_be_cut {
+            return Ok(walk.into_answer(packet, flags));
+        }
+        // EDNS stands between other records: cutting it out would shift what compression points to.
+        message.edns = None;
+        let packet = message.to_vec().map_err(|_| Lie)?;
+        let walk = Walk::over(&packet, HEADER_BYTES + asked.len()).ok_or(Lie)?;
+        Ok(walk.into_answer(&packet, flags))
+    }
+
+    /// An error without a question, as some servers send on what they cannot read.
+    fn bare_error(packet: &[u8], flags: u16, asked: &[u8]) -> Option<Self> {
+        let is_bare = packet.len() == HEADER_BYTES && flags & flag::RESPONSE_CODE != NO_ERROR;
+        is_bare.then(|| Self {
+            bytes: [&[0; HEADER_BYTES], asked].concat().into(),
+            flags,
+            counts: [1, 0, 0, 0],
+            ttl_offsets: Box::default(),
+            lifetime_s: 0,
+        })
+    }
+
+    /// Whether the name exists or does not: anything else may be answered better by another server.
+    pub(crate) fn is_helpful(&self) -> bool {
+        matches!(self.flags & flag::RESPONSE_CODE, NO_ERROR | NX_DOMAIN)
+    }
+
+    /// Whether the server did not understand the query, perhaps for its EDNS (RFC 6891 section 7).
+    pub(crate) fn is_misunderstanding(&self) -> bool {
+        matches!(self.flags & flag::RESPONSE_CODE, FORM_ERR | NOT_IMP)
+    }
+
+    /// Whether the whole answer must be fetched over TCP.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.flags & flag::TRUNCATED != 0
+    }
+
+    /// How long it may be kept; zero for not at all.
+    pub(crate) fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.lifetime_s.into())
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Writes it as the answer to `question`, in the asked case, its TTLs less `age_s`. One longer than `limit` bytes
+    /// becomes an empty one with TC.
+    pub(crate) fn write(
+        &self,
+        question: &Question<'_>,
+        limit: usize,
+        age_s: u32,
+        out: &mut Vec<u8>,
+    ) {
+        let from_upstream = flag::RESPONSE_CODE
+            | flag::AUTHORITATIVE
+            | if question.wants_authenticity() {
+                flag::AUTHENTIC_DATA
+            } else {
+                0
+            };
+        let asked = question.flags & (flag::RECURSION_DESIRED | flag::CHECKING_DISABLED);
+        let flags = flag::RESPONSE | flag::RECURSION_AVAILABLE | asked | self.flags & from_upstream;
+        out.clear();
+        out.extend_from_slice(&self.bytes);
+        for at in &self.ttl_offsets {
+            if let Some(ttl) = out.get_mut(*at..at + 4) {
+                let left = u32::from_be_bytes([ttl[0], ttl[1], ttl[2], ttl[3]]);
+                ttl.copy_from_slice(&left.saturating_sub(age_s).to_be_bytes());
+            }
+        }
+        let question_end = HEADER_BYTES + question.raw().len();
+        if let Some(echo) = out.get_mut(HEADER_BYTES..question_end) {
+            echo.copy_from_slice(question.raw());
+        }
+        write_header(out, question.id, flags, self.counts);
+        append_opt(out, question);
+        if out.len() > limit {
+            out.truncate(question_end);
+            write_header(out, question.id, flags | flag::TRUNCATED, [1, 0, 0, 0]);
+            append_opt(out, question);
+        }
+    }
+}
+
+fn same_question(echoed: &[u8], asked: &[u8]) -> bool {
+    let (name, rest) = echoed.split_at(echoed.len().saturating_sub(4));
+    let (asked_name, asked_rest) = asked.split_at(asked.len().saturating_sub(4));
+    name.eq_ignore_ascii_case(asked_name) && rest == asked_rest
+}
+
+/// One pass over the records behind the question.
+#[derive(Default)]
+struct Walk {
+    counts: [u16; 4],
+    ttl_offsets: Vec<usize>,
+    ttl_least_s: Option<u32>,
+    /// The smaller of the TTL and the last field of the SOA record in the authority section (RFC 2308 section 5).
+    denial_s: Option<u32>,
+    end: usize,
+    /// Whether all that stays stands before `end`.
+    can_be_cut: bool,
+}
+
+impl Walk {
+    fn over(packet: &[u8], from: usize) -> Option<Self> {
+        let counts = [
+            word(packet, 4)?,
+            word(packet, 6)?,
+            word(packet, 8)?,
+            word(packet, 10)?,
+        ];
+        let mut walk = Self {
+            counts,
+            end: from,
+            can_be_cut: true,
+            ..Self::default()
+        };
+        let (mut at, mut opt_seen) = (from, false);
+        for (section, count) in counts.iter().enumerate().skip(1) {
+            for _ in 0..*count {
+                let record = RecordPlace::at(packet, at)?;
+                at = record.end;
+                if record.kind == kind::OPT {
+                    opt_seen = true;
+                    walk.counts[section] -= 1;
+                } else {
+                    walk.can_be_cut &= !opt_seen;
+                    walk.end = at;
+                    walk.note(packet, &record, section)?;
+                }
+            }
+        }
+        Some(walk)
+    }
+
+    fn note(&mut self, packet: &[u8], record: &RecordPlace, section: usize) -> Option<()> {
+        const AUTHORITY: usize = 2;
+        let ttl_s = long(packet, record.ttl_at)?;
+        self.ttl_offsets.push(record.ttl_at);
+        self.ttl_least_s = Some(self.ttl_least_s.map_or(ttl_s, |least| least.min(ttl_s)));
+        if section == AUTHORITY && record.kind == kind::SOA {
+            self.denial_s = Some(ttl_s.min(long(packet, record.end.checked_sub(4)?)?));
+        }
+        Some(())
+    }
+
+    fn into_answer(self, packet: &[u8], flags: u16) -> Answer {
+        let code = flags & flag::RESPONSE_CODE;
+        let lifetime_s = match (code, self.counts[1]) {
+            (NO_ERROR, 1..) => self.ttl_least_s.unwrap_or_default().min(POSITIVE_MAX_S),
+            (NO_ERROR | NX_DOMAIN, _) => self.denial_s.unwrap_or_default().min(NEGATIVE_MAX_S),
+            _ => 0,
+        };
+        Answer {
+            bytes: packet.get(..self.end).unwrap_or(packet).into(),
+            flags,
+            counts: self.counts,
+            ttl_offsets: self.ttl_offsets.into(),
+            lifetime_s,
+        }
+    }
+}
+
+/// Where one record's parts stand.
+struct RecordPlace {
+    kind: u16,
+    ttl_at: usize,
+    end: usize,
+}
+
+impl RecordPlace {
+    fn at(packet: &[u8], at: usize) -> Option<Self> {
+        let fixed = skip_name(packet, at)?;
+        let end = fixed + 10 + usize::from(word(packet, fixed + 8)?);
+        (end <= packet.len()).then_some(Self {
+            kind: word(packet, fixed)?,
+            ttl_at: fixed + 4,
+            end,
+        })
+    }
+}
+
+/// The byte behind a name that may end in a compression pointer, which is not followed.
+fn skip_name(packet: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while at - from < NAME_MAX_BYTES {
+        match usize::from(*packet.get(at)?) {
+            0 => return Some(at + 1),
+            label @ 1..=63 => at += 1 + label,
+            192.. => return Some(at + 2),
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn long(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(four.try_into().ok()?))
+}
