@@ -16,7 +16,8 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use netd_model::container::Anchor;
 use netd_model::desired::KernelState;
 use netd_model::{
-    EndpointId, IfName, NetnsId, Op, PortRange, Protocol, PublishedPort, Ruleset, Sandbox, Subnet, Supervisor,
+    EndpointId, IfName, NetnsId, Op, PortRange, Protocol, PublishedPort, Ruleset, Sandbox, Subnet,
+    Supervisor,
 };
 
 /// How a caller hands over a network namespace: by something the daemon can open itself, whatever the caller's mount
@@ -107,6 +108,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// [`KernelError`] when the kernel refuses.
     fn signal(&self, process: Supervisor, signal: Signal) -> Result<bool, KernelError>;
+
+    /// The processes that this one started and that still run (/proc/PID/task/*/children). None if it has ended.
+    ///
+    /// # Errors
+    /// [`KernelError`] when they cannot be read.
+    fn children(&self, process: Supervisor) -> Result<Vec<Supervisor>, KernelError>;
 
     /// Identity of this boot of the machine (/proc/sys/kernel/random/boot_id).
     ///
