@@ -1,0 +1,167 @@
+//! One container on all its networks: interfaces, the default route that wins, parameters, the resolver.
+//!
+//! Must not know how a driver wires an endpoint.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netd_model::container::Phase;
+use netd_model::desired::{KernelState, RouteState, SandboxState, Sysctl};
+use netd_model::network::BridgeSpec;
+use netd_model::{
+    DriverSpec, Endpoint, IfName, InstanceId, IpNetwork, Network, NetworkName, Sandbox, Subnet,
+};
+
+use crate::bridge;
+use crate::plan::PlanError;
+
+/// One endpoint with its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attachment<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The endpoint, which is on it.
+    pub endpoint: &'a Endpoint,
+}
+
+/// Whether the daemon answers names inside sandboxes at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolverWish {
+    /// It does, on networks that have names.
+    Embedded,
+    /// Containers ask the host's resolvers themselves.
+    Off,
+}
+
+/// What a container wants of its own namespace and of the host. Endpoints that are to be gone want nothing.
+///
+/// # Errors
+/// [`PlanError`] when the records do not fit together.
+pub fn plan_sandbox(
+    sandbox: &Sandbox,
+    attachments: &[Attachment<'_>],
+    instance: InstanceId,
+    resolver: ResolverWish,
+) -> Result<KernelState, PlanError> {
+    let wired = wired(attachments)?;
+    let mut plan = KernelState::default();
+    let mut inside = SandboxState {
+        loopback_up: true,
+        ..SandboxState::default()
+    };
+    let mut names: BTreeMap<IfName, &NetworkName> = BTreeMap::new();
+    for (attachment, spec) in &wired {
+        let wire = bridge::plan_endpoint(attachment, spec, sandbox.netns, instance)?;
+        let name = &attachment.network.name;
+        for taken in [&wire.interface.inside, &wire.interface.outside] {
+            if let Some(first) = names.insert(taken.clone(), name) {
+                return Err(PlanError::InterfaceTwice {
+                    name: taken.clone(),
+                    first: first.clone(),
+                    second: name.clone(),
+                });
+            }
+        }
+        plan.host.veths.insert(wire.interface.outside, wire.outside);
+        inside.interfaces.insert(wire.interface.inside, wire.inside);
+    }
+    inside.routes.extend(default_route(&wired, Family::V4));
+    inside.routes.extend(default_route(&wired, Family::V6));
+    inside.sysctls = sysctls(&inside);
+    let has_names = wired.iter().any(|(_, spec)| !spec.is_default);
+    if has_names && resolver == ResolverWish::Embedded {
+        inside.dns_redirect = sandbox.dns_port;
+    }
+    plan.sandboxes.insert(sandbox.netns, inside);
+    Ok(plan)
+}
+
+/// The attachments that have interfaces, with the options of their networks.
+fn wired<'a>(
+    attachments: &[Attachment<'a>],
+) -> Result<Vec<(Attachment<'a>, &'a BridgeSpec)>, PlanError> {
+    let mut wired = Vec::new();
+    for attachment in attachments {
+        let Attachment { network, endpoint } = *attachment;
+        if endpoint.network != network.id {
+            return Err(PlanError::WrongNetwork {
+                endpoint: endpoint.id,
+                network: network.name.clone(),
+            });
+        }
+        match &network.driver {
+            DriverSpec::Bridge(spec) if endpoint.phase != Phase::Detaching => {
+                wired.push((*attachment, spec));
+            }
+            DriverSpec::Bridge(_) | DriverSpec::Host | DriverSpec::Null => {}
+        }
+    }
+    Ok(wired)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// The default route: by the network with the highest priority, then by the lexically first name, as in Docker.
+/// Internal networks lead nowhere.
+fn default_route(wired: &[(Attachment<'_>, &BridgeSpec)], family: Family) -> Option<RouteState> {
+    let everywhere = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let gateway = wired
+        .iter()
+        .filter(|(Attachment { network, .. }, _)| !network.policy.internal)
+        .filter_map(|(Attachment { network, endpoint }, spec)| {
+            let lease = endpoint
+                .leases
+                .iter()
+                .find(|lease| lease.address.is_ipv4() == everywhere.is_ipv4())?;
+            let gateway = bridge::gateway_for(network, spec, lease)?;
+            Some((Reverse(endpoint.gateway_priority), &network.name, gateway))
+        })
+        .min()
+        .map(|(_, _, gateway)| gateway)?;
+    Some(RouteState {
+        destination: Subnet::new(everywhere, 0).ok()?,
+        gateway,
+    })
+}
+
+/// Turns IPv6 on exactly where there is an address of it: an interface that merely has it reaches its neighbours past
+/// the IPv4 rules (CVE-2024-32473), and takes routes from whoever advertises them (CVE-2020-13401).
+fn sysctls(inside: &SandboxState) -> BTreeMap<Sysctl, String> {
+    let mut sysctls = BTreeMap::new();
+    let mut set = |key, value: &str| {
+        sysctls.insert(key, value.to_owned());
+    };
+    // Interfaces begin with the `default` values, so a new one is closed before anything else is said about it.
+    set(Sysctl::global("ipv6/conf/default/disable_ipv6"), "1");
+    set(Sysctl::global("ipv6/conf/default/accept_ra"), "0");
+    let has_ipv6 = |addresses: &BTreeSet<IpNetwork>| addresses.iter().any(IpNetwork::is_ipv6);
+    if !inside
+        .interfaces
+        .values()
+        .any(|state| has_ipv6(&state.addresses))
+    {
+        set(Sysctl::global("ipv6/conf/all/disable_ipv6"), "1");
+        return sysctls;
+    }
+    // Writing `all` writes every interface (addrconf_disable_change() in net/ipv6/addrconf.c), those that shall stay
+    // closed too, while what counts is each interface's own. So it is left as it is, and each is told its own.
+    set(Sysctl::global("ipv6/conf/lo/disable_ipv6"), "0");
+    for (name, state) in &inside.interfaces {
+        let own = |key| Sysctl::of_interface("ipv6", name, key);
+        if has_ipv6(&state.addresses) {
+            set(own("disable_ipv6"), "0");
+            set(own("accept_ra"), "0");
+        } else {
+            set(own("disable_ipv6"), "1");
+        }
+    }
+    sysctls
+}

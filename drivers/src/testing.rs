@@ -1,0 +1,1 @@
+//! Records that the tests of several modules are made with.
