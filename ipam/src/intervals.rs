@@ -61,6 +61,12 @@ impl Intervals {
         };
         (free <= last).then_some(free)
     }
+
+    /// How many runs there are: what the set costs.
+    #[cfg(test)]
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.len()
+    }
 }
 
 #[cfg(test)]

@@ -268,3 +268,6 @@ impl Pool {
             .nth(number.checked_sub(to_number(self.subnet.first()))?)
     }
 }
+
+#[cfg(test)]
+mod tests;

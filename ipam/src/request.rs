@@ -365,3 +365,6 @@ fn first_usable(
         .and_then(|number| subnet.nth(number - to_number(subnet.first())))
         .ok_or(PlanPoolError::NoRoom { within })
 }
+
+#[cfg(test)]
+mod tests;
