@@ -1,421 +1,306 @@
 //! The steps from what there is to what there shall be. Pure: the same two states give the same steps.
 //!
 //! Deletes only links that carry a mark of `instance` and routes of our protocol number; everything else that is there
-//! and not wished for belongs to somebody else.
+//! and not wished for belongs to somebody else. Where a stranger has a name that is wished for, the step is made all
+//! the same and the kernel refuses it, so that the user hears of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::desired::{
-    BridgeState, HostState, InterfaceState, KernelState, LinkChange, NetnsId, NewVeth, Op,
-    SandboxState, Sysctl, VethState,
+    BridgeState, InterfaceState, KernelState, LinkChange, Mark, NetnsId, Op, Sysctl, VethState,
 };
 use crate::{IfName, InstanceId};
+
+mod sandbox;
 
 /// Steps that turn `observed` into `desired`, in an order in which they can be made.
 ///
 /// Gone is first: names and addresses become free before they are used again. Then the host's parameters and bridges,
-/// then each sandbox. Inside a sandbox, parameters come before the interface that they govern, and an interface comes
-/// up after its addresses are there. Equal states give no steps.
+/// then each sandbox. Parameters come before the interface that they govern goes up, and an interface comes up after
+/// its addresses are there. Equal states give no steps.
 ///
 /// `desired` may be a fragment, if `observed` is the same fragment of what there is. Sandboxes that are only in
 /// `observed` are left alone: a namespace ends by its own means.
 #[must_use]
 pub fn diff(desired: &KernelState, observed: &KernelState, instance: InstanceId) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let doomed = doomed_veths(desired, observed, instance);
-    delete_links(desired, observed, &doomed, instance, &mut ops);
-    write_sysctls(None, &desired.host, &observed.host.sysctls, &mut ops);
+    let mut plan = Plan {
+        desired,
+        observed,
+        doomed: doomed_links(desired, observed, instance),
+        ops: Vec::new(),
+    };
+    plan.delete_links();
+    plan.write_host_sysctls();
     for (name, bridge) in &desired.host.bridges {
-        bring_bridge(
-            name,
-            bridge,
-            observed.host.bridges.get(name),
-            &desired.host,
-            &observed.host,
-            &mut ops,
-        );
+        plan.bring_bridge(name, bridge);
     }
     for (name, veth) in &desired.host.veths {
-        if let Some(there) = observed
-            .host
-            .veths
-            .get(name)
-            .filter(|_| !doomed.contains(name))
-        {
-            adjust_veth(name, veth, there, &mut ops);
+        if let Some(there) = plan.standing_veth(name, veth) {
+            plan.adjust_veth(name, veth, there);
         }
     }
-    let nothing = SandboxState::default();
     for (netns, sandbox) in &desired.sandboxes {
-        let there = observed.sandboxes.get(netns).unwrap_or(&nothing);
-        bring_sandbox(*netns, sandbox, there, desired, observed, &doomed, &mut ops);
+        plan.bring_sandbox(*netns, sandbox);
     }
-    ops
+    plan.ops
 }
 
-/// Marked veths that are not wished for, or that cannot be turned into what is wished for: the other end is gone, was
-/// renamed or sits elsewhere. A pair lives and dies together, so such a one is made anew.
-fn doomed_veths(
+/// The steps so far, and what they are derived from.
+struct Plan<'a> {
+    desired: &'a KernelState,
+    observed: &'a KernelState,
+    /// Links to delete; from then on they count as absent.
+    doomed: BTreeMap<&'a IfName, Mark>,
+    ops: Vec<Op>,
+}
+
+/// Marked links that are not wished for, or that cannot be turned into what is wished for.
+///
+/// That is a veth whose other end is gone, was renamed or sits elsewhere: a pair lives and dies together, so such a
+/// one is made anew.
+fn doomed_links<'a>(
     desired: &KernelState,
-    observed: &KernelState,
+    observed: &'a KernelState,
     instance: InstanceId,
-) -> BTreeSet<IfName> {
-    let ours = |veth: &VethState| veth.mark.is_some_and(|mark| mark.is_of(instance));
-    let usable = |wished: &VethState, there: &VethState| {
-        wished.mark == there.mark
-            && wished.peer == there.peer
-            && wished.peer_name == there.peer_name
-    };
-    observed
-        .host
-        .veths
-        .iter()
-        .filter(|(name, there)| {
-            ours(there)
-                && desired
-                    .host
-                    .veths
-                    .get(*name)
-                    .is_none_or(|wished| !usable(wished, there))
+) -> BTreeMap<&'a IfName, Mark> {
+    let ours = |mark: Option<Mark>| mark.filter(|mark| mark.is_of(instance));
+    let usable = |name: &IfName, there: &VethState| {
+        desired.host.veths.get(name).is_some_and(|wished| {
+            wished.mark == there.mark
+                && wished.peer == there.peer
+                && wished.peer_name == there.peer_name
         })
-        .map(|(name, _)| name.clone())
-        .collect()
+    };
+    let wished_bridge = |name: &IfName, mark: Mark| {
+        let wished = desired.host.bridges.get(name);
+        wished.is_some_and(|wished| wished.mark.is_none_or(|wished| wished == mark))
+    };
+    let veths = observed.host.veths.iter();
+    let veths = veths
+        .filter(|(name, there)| !usable(name, there))
+        .filter_map(|(name, there)| Some((name, ours(there.mark)?)));
+    let bridges = observed.host.bridges.iter();
+    let bridges = bridges
+        .filter_map(|(name, there)| Some((name, ours(there.mark)?)))
+        .filter(|(name, mark)| !wished_bridge(name, *mark));
+    veths.chain(bridges).collect()
 }
 
-fn delete_links(
-    desired: &KernelState,
-    observed: &KernelState,
-    doomed: &BTreeSet<IfName>,
-    instance: InstanceId,
-    ops: &mut Vec<Op>,
-) {
-    for name in doomed {
-        if let Some(mark) = observed.host.veths[name].mark {
-            ops.push(Op::DeleteLink {
-                name: name.clone(),
-                mark,
-            });
-        }
-    }
-    for (name, bridge) in &observed.host.bridges {
-        let Some(mark) = bridge.mark.filter(|mark| mark.is_of(instance)) else {
-            continue;
+impl<'a> Plan<'a> {
+    /// Deletes pairs before bridges, so that no port is cut off only to be deleted.
+    fn delete_links(&mut self) {
+        let is_bridge = |name: &IfName| self.observed.host.bridges.contains_key(name);
+        let (bridges, veths): (Vec<_>, Vec<_>) =
+            self.doomed.iter().partition(|(name, _)| is_bridge(name));
+        let delete = |(name, mark): (&&IfName, &Mark)| Op::DeleteLink {
+            name: (*name).clone(),
+            mark: *mark,
         };
-        if desired
-            .host
-            .bridges
-            .get(name)
-            .is_none_or(|wished| wished.mark != Some(mark))
-        {
-            ops.push(Op::DeleteLink {
-                name: name.clone(),
-                mark,
-            });
-        }
+        self.ops
+            .extend(veths.into_iter().chain(bridges).map(delete));
     }
-}
 
-/// Writes the parameters that belong to no bridge of ours; a bridge's own wait until it is there.
-fn write_sysctls(
-    netns: Option<NetnsId>,
-    desired: &HostState,
-    observed: &BTreeMap<Sysctl, String>,
-    ops: &mut Vec<Op>,
-) {
-    for (key, value) in &desired.sysctls {
-        let of_bridge = desired.bridges.keys().any(|bridge| is_about(key, bridge));
-        if !of_bridge && observed.get(key) != Some(value) {
-            ops.push(Op::WriteSysctl {
+    /// The bridge as it stands, if it may be used as the wished one.
+    fn standing_bridge(&self, name: &IfName, wished: &BridgeState) -> Option<&'a BridgeState> {
+        let there = self.observed.host.bridges.get(name)?;
+        let fits = there.mark == wished.mark || wished.mark.is_none();
+        (fits && !self.doomed.contains_key(name)).then_some(there)
+    }
+
+    /// The host end as it stands, if it is the wished one. A stranger of that name counts as absent.
+    fn standing_veth(&self, name: &IfName, wished: &VethState) -> Option<&'a VethState> {
+        let there = self.observed.host.veths.get(name)?;
+        let ours = there.mark.is_some() && there.mark == wished.mark;
+        (ours && !self.doomed.contains_key(name)).then_some(there)
+    }
+
+    /// Writes those of `wished` that `there` does not have so.
+    fn write_sysctls<'b>(
+        &mut self,
+        netns: Option<NetnsId>,
+        wished: impl Iterator<Item = (&'b Sysctl, &'b String)>,
+        there: &BTreeMap<Sysctl, String>,
+    ) {
+        let differing = wished.filter(|(key, value)| there.get(key) != Some(value));
+        self.ops
+            .extend(differing.map(|(key, value)| Op::WriteSysctl {
                 netns,
                 key: key.clone(),
                 value: value.clone(),
+            }));
+    }
+
+    /// Writes the host's parameters that belong to no link of ours; a link's own wait until it is there.
+    fn write_host_sysctls(&mut self) {
+        let host = &self.desired.host;
+        let of_link = |key: &Sysctl| {
+            let mut links = host.bridges.keys().chain(host.veths.keys());
+            links.any(|link| is_about(key, link))
+        };
+        let general = host.sysctls.iter().filter(|(key, _)| !of_link(key));
+        self.write_sysctls(None, general, &self.observed.host.sysctls);
+    }
+
+    /// Writes the parameters of one link of the host; a fresh one has none of the observed values.
+    fn write_link_sysctls(&mut self, link: &IfName, age: Age) {
+        let unknown = BTreeMap::new();
+        let there = match age {
+            Age::Standing => &self.observed.host.sysctls,
+            Age::Fresh => &unknown,
+        };
+        let own = about(&self.desired.host.sysctls, link);
+        self.write_sysctls(None, own, there);
+    }
+
+    fn bring_bridge(&mut self, name: &IfName, wished: &BridgeState) {
+        let standing = self.standing_bridge(name, wished);
+        let age = if standing.is_some() {
+            Age::Standing
+        } else {
+            Age::Fresh
+        };
+        let Some(mark) = wished.mark else {
+            // Somebody else's: only brought up.
+            self.write_link_sysctls(name, age);
+            if wished.up && !standing.is_some_and(|there| there.up) {
+                self.set_link(None, name, up(true));
+            }
+            return;
+        };
+        if standing.is_none() {
+            self.ops.push(Op::CreateBridge {
+                name: name.clone(),
+                mark,
+                mac: wished.mac,
+                mtu_bytes: wished.mtu_bytes,
             });
         }
+        self.write_link_sysctls(name, age);
+        let wished = shape(wished);
+        let there = standing.map_or_else(|| as_created(&wished), shape);
+        self.bring_link(None, name, (&wished, &there));
     }
+
+    fn adjust_veth(&mut self, name: &IfName, wished: &VethState, there: &VethState) {
+        self.write_link_sysctls(name, Age::Standing);
+        // The ports of a deleted bridge were cut off, even if another takes its name.
+        let bridge = there.bridge.as_ref();
+        let bridge = bridge.filter(|bridge| !self.doomed.contains_key(bridge));
+        let moved = wished.bridge.as_ref() != bridge;
+        // A port that leaves its bridge loses its settings, and what is no port has none.
+        let setting = |wished: bool, there: bool| {
+            wished_unless(there && !moved, wished).filter(|_| self.has_bridge(name))
+        };
+        let change = LinkChange {
+            up: wished_unless(there.up, wished.up),
+            mtu_bytes: wished_unless(there.mtu_bytes, wished.mtu_bytes),
+            bridge: moved.then(|| wished.bridge.clone()),
+            hairpin: setting(wished.hairpin, there.hairpin),
+            isolated: setting(wished.isolated, there.isolated),
+            mac: None,
+        };
+        self.set_link(None, name, change);
+    }
+
+    fn has_bridge(&self, veth: &IfName) -> bool {
+        let wished = self.desired.host.veths.get(veth);
+        wished.is_some_and(|wished| wished.bridge.is_some())
+    }
+
+    /// Brings a link from how it is (second) to how it shall be (first).
+    fn bring_link(
+        &mut self,
+        netns: Option<NetnsId>,
+        name: &IfName,
+        (wished, there): (&InterfaceState, &InterfaceState),
+    ) {
+        let goes_down = there.up && !wished.up;
+        let change = LinkChange {
+            up: goes_down.then_some(false),
+            mtu_bytes: wished_unless(there.mtu_bytes, wished.mtu_bytes),
+            mac: wished_unless(there.mac, wished.mac),
+            ..LinkChange::default()
+        };
+        self.set_link(netns, name, change);
+        for address in &wished.addresses {
+            // The kernel forgets the IPv6 addresses of a link that goes down.
+            let kept = address.is_ipv4() || !goes_down;
+            if !(kept && there.addresses.contains(address)) {
+                self.ops.push(Op::AddAddress {
+                    netns,
+                    interface: name.clone(),
+                    address: *address,
+                });
+            }
+        }
+        if wished.up && !there.up {
+            self.set_link(netns, name, up(true));
+        }
+    }
+
+    /// Changes a link of the host or of a sandbox, if there is anything to change.
+    fn set_link(&mut self, netns: Option<NetnsId>, name: &IfName, change: LinkChange) {
+        if change == LinkChange::default() {
+            return;
+        }
+        let name = name.clone();
+        self.ops.push(match netns {
+            None => Op::SetLink { name, change },
+            Some(netns) => Op::SetInterface {
+                netns,
+                name,
+                change,
+            },
+        });
+    }
+}
+
+/// Whether a link stood before these steps or is made by them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Standing,
+    Fresh,
 }
 
 fn is_about(key: &Sysctl, interface: &IfName) -> bool {
     key.path().split('/').nth(2) == Some(interface.as_str())
 }
 
-fn bring_bridge(
-    name: &IfName,
-    wished: &BridgeState,
-    there: Option<&BridgeState>,
-    desired: &HostState,
-    observed: &HostState,
-    ops: &mut Vec<Op>,
-) {
-    // A bridge with another mark was deleted above, so it counts as absent.
-    let there = there.filter(|there| there.mark == wished.mark || wished.mark.is_none());
-    if let (None, Some(mark)) = (there, wished.mark) {
-        ops.push(Op::CreateBridge {
-            name: name.clone(),
-            mark,
-            mac: wished.mac,
-            mtu_bytes: wished.mtu_bytes,
-        });
-    }
-    for (key, value) in desired
-        .sysctls
-        .iter()
-        .filter(|(key, _)| is_about(key, name))
-    {
-        if there.is_none() || observed.sysctls.get(key) != Some(value) {
-            ops.push(Op::WriteSysctl {
-                netns: None,
-                key: key.clone(),
-                value: value.clone(),
-            });
-        }
-    }
-    for address in &wished.addresses {
-        if there.is_none_or(|there| !there.addresses.contains(address)) {
-            ops.push(Op::AddAddress {
-                netns: None,
-                interface: name.clone(),
-                address: *address,
-            });
-        }
-    }
-    let ours = wished.mark.is_some();
-    let change = LinkChange {
-        // A link is made down.
-        up: differs(wished.up, Some(there.is_some_and(|there| there.up))),
-        mtu_bytes: there
-            .filter(|_| ours)
-            .and_then(|there| differs(wished.mtu_bytes, Some(there.mtu_bytes))),
-        mac: there
-            .filter(|_| ours)
-            .and_then(|there| differs(wished.mac, Some(there.mac))),
-        ..LinkChange::default()
-    };
-    if change != LinkChange::default() {
-        ops.push(Op::SetLink {
-            name: name.clone(),
-            change,
-        });
-    }
+/// The parameters of one interface.
+fn about<'b>(
+    all: &'b BTreeMap<Sysctl, String>,
+    interface: &IfName,
+) -> impl Iterator<Item = (&'b Sysctl, &'b String)> {
+    all.iter().filter(|(key, _)| is_about(key, interface))
 }
 
 /// `wished`, if that is not what is there.
-fn differs<T: PartialEq>(wished: T, there: Option<T>) -> Option<T> {
-    (Some(&wished) != there.as_ref()).then_some(wished)
+fn wished_unless<T: PartialEq>(there: T, wished: T) -> Option<T> {
+    (wished != there).then_some(wished)
 }
 
-fn adjust_veth(name: &IfName, wished: &VethState, there: &VethState, ops: &mut Vec<Op>) {
-    let moved = wished.bridge != there.bridge;
-    let change = LinkChange {
-        up: differs(wished.up, Some(there.up)),
-        mtu_bytes: differs(wished.mtu_bytes, Some(there.mtu_bytes)),
-        bridge: moved.then(|| wished.bridge.clone()),
-        // A port that leaves its bridge loses its settings.
-        hairpin: if moved {
-            Some(wished.hairpin)
-        } else {
-            differs(wished.hairpin, Some(there.hairpin))
-        },
-        isolated: if moved {
-            Some(wished.isolated)
-        } else {
-            differs(wished.isolated, Some(there.isolated))
-        },
-        mac: None,
-    };
-    if change != LinkChange::default() {
-        ops.push(Op::SetLink {
-            name: name.clone(),
-            change,
-        });
-    }
-}
-
-fn bring_sandbox(
-    netns: NetnsId,
-    wished: &SandboxState,
-    there: &SandboxState,
-    desired: &KernelState,
-    observed: &KernelState,
-    doomed: &BTreeSet<IfName>,
-    ops: &mut Vec<Op>,
-) {
-    let about_interface = |key: &Sysctl| wished.interfaces.keys().any(|name| is_about(key, name));
-    for (key, value) in wished
-        .sysctls
-        .iter()
-        .filter(|(key, _)| !about_interface(key))
-    {
-        if there.sysctls.get(key) != Some(value) {
-            ops.push(Op::WriteSysctl {
-                netns: Some(netns),
-                key: key.clone(),
-                value: value.clone(),
-            });
-        }
-    }
-    if wished.loopback_up && !there.loopback_up {
-        let change = LinkChange {
-            up: Some(true),
-            ..LinkChange::default()
-        };
-        if let Ok(name) = IfName::new("lo") {
-            ops.push(Op::SetInterface {
-                netns,
-                name,
-                change,
-            });
-        }
-    }
-    let mut created = false;
-    for (outside, veth) in desired
-        .host
-        .veths
-        .iter()
-        .filter(|(_, veth)| veth.peer == Some(netns))
-    {
-        if doomed.contains(outside) || !observed.host.veths.contains_key(outside) {
-            created |= create_veth(outside, veth, netns, wished, ops);
-        }
-    }
-    let fresh = |name: &IfName| {
-        desired.host.veths.iter().any(|(outside, veth)| {
-            veth.peer == Some(netns)
-                && veth.peer_name.as_ref() == Some(name)
-                && (doomed.contains(outside) || !observed.host.veths.contains_key(outside))
-        })
-    };
-    for (name, interface) in &wished.interfaces {
-        let before = if fresh(name) {
-            None
-        } else {
-            there.interfaces.get(name)
-        };
-        bring_interface(netns, name, interface, before, wished, there, ops);
-    }
-    bring_routes(netns, wished, there, created, ops);
-    if let Some(port) = wished
-        .dns_redirect
-        .filter(|_| wished.dns_redirect != there.dns_redirect)
-    {
-        ops.push(Op::RedirectDns { netns, port });
-    }
-}
-
-fn create_veth(
-    outside: &IfName,
-    veth: &VethState,
-    netns: NetnsId,
-    sandbox: &SandboxState,
-    ops: &mut Vec<Op>,
-) -> bool {
-    let inside = veth
-        .peer_name
-        .as_ref()
-        .and_then(|name| sandbox.interfaces.get(name).map(|state| (name, state)));
-    let (Some((inside, state)), Some(mark), Some(bridge)) = (inside, veth.mark, &veth.bridge)
-    else {
-        return false;
-    };
-    ops.push(Op::CreateVeth(Box::new(NewVeth {
-        outside: outside.clone(),
-        mark,
-        bridge: bridge.clone(),
-        hairpin: veth.hairpin,
-        isolated: veth.isolated,
-        mtu_bytes: veth.mtu_bytes,
-        netns,
-        inside: inside.clone(),
-        mac: state.mac,
-    })));
-    true
-}
-
-fn bring_interface(
-    netns: NetnsId,
-    name: &IfName,
-    wished: &InterfaceState,
-    there: Option<&InterfaceState>,
-    sandbox: &SandboxState,
-    sandbox_there: &SandboxState,
-    ops: &mut Vec<Op>,
-) {
-    for (key, value) in sandbox
-        .sysctls
-        .iter()
-        .filter(|(key, _)| is_about(key, name))
-    {
-        if there.is_none() || sandbox_there.sysctls.get(key) != Some(value) {
-            ops.push(Op::WriteSysctl {
-                netns: Some(netns),
-                key: key.clone(),
-                value: value.clone(),
-            });
-        }
-    }
-    let change = LinkChange {
-        mtu_bytes: there.and_then(|there| differs(wished.mtu_bytes, Some(there.mtu_bytes))),
-        mac: there.and_then(|there| differs(wished.mac, Some(there.mac))),
+fn up(up: bool) -> LinkChange {
+    LinkChange {
+        up: Some(up),
         ..LinkChange::default()
-    };
-    if change != LinkChange::default() {
-        ops.push(Op::SetInterface {
-            netns,
-            name: name.clone(),
-            change,
-        });
-    }
-    for address in &wished.addresses {
-        if there.is_none_or(|there| !there.addresses.contains(address)) {
-            ops.push(Op::AddAddress {
-                netns: Some(netns),
-                interface: name.clone(),
-                address: *address,
-            });
-        }
-    }
-    if let Some(up) = differs(wished.up, Some(there.is_some_and(|there| there.up))) {
-        let change = LinkChange {
-            up: Some(up),
-            ..LinkChange::default()
-        };
-        ops.push(Op::SetInterface {
-            netns,
-            name: name.clone(),
-            change,
-        });
     }
 }
 
-/// The kernel drops an interface's routes with it, so after one was made anew every route is set again.
-fn bring_routes(
-    netns: NetnsId,
-    wished: &SandboxState,
-    there: &SandboxState,
-    created: bool,
-    ops: &mut Vec<Op>,
-) {
-    let replaced = |route: &crate::desired::RouteState| {
-        wished
-            .routes
-            .iter()
-            .any(|other| other.destination == route.destination)
-    };
-    for route in there
-        .routes
-        .difference(&wished.routes)
-        .filter(|route| !replaced(route))
-    {
-        ops.push(Op::RemoveRoute {
-            netns,
-            route: *route,
-        });
+/// What a bridge has in common with every link.
+fn shape(bridge: &BridgeState) -> InterfaceState {
+    InterfaceState {
+        mac: bridge.mac,
+        mtu_bytes: bridge.mtu_bytes,
+        up: bridge.up,
+        addresses: bridge.addresses.clone(),
     }
-    for route in &wished.routes {
-        if created || !there.routes.contains(route) {
-            ops.push(Op::AddRoute {
-                netns,
-                route: *route,
-            });
-        }
+}
+
+/// A link just made as wished: still down, without addresses.
+fn as_created(wished: &InterfaceState) -> InterfaceState {
+    InterfaceState {
+        up: false,
+        addresses: std::collections::BTreeSet::new(),
+        ..wished.clone()
     }
 }

@@ -1,0 +1,135 @@
+//! The steps inside one sandbox, and the pairs that lead into it.
+
+use std::collections::BTreeMap;
+
+use super::{Age, Plan, about, as_created, is_about, up};
+use crate::IfName;
+use crate::desired::{
+    InterfaceState, NetnsId, NewVeth, Op, RouteState, SandboxState, Sysctl, VethState,
+};
+
+impl Plan<'_> {
+    pub(super) fn bring_sandbox(&mut self, netns: NetnsId, wished: &SandboxState) {
+        let nothing = SandboxState::default();
+        let there = self.observed.sandboxes.get(&netns).unwrap_or(&nothing);
+        let of_interface = |key: &Sysctl| wished.interfaces.keys().any(|name| is_about(key, name));
+        let general = wished.sysctls.iter().filter(|(key, _)| !of_interface(key));
+        self.write_sysctls(Some(netns), general, &there.sysctls);
+        if wished.loopback_up
+            && !there.loopback_up
+            && let Ok(lo) = IfName::new("lo")
+        {
+            self.set_link(Some(netns), &lo, up(true));
+        }
+        let made = self.create_veths(netns, wished);
+        for (name, interface) in &wished.interfaces {
+            let made = made.get(name);
+            let known = there.interfaces.get(name).filter(|_| made.is_none());
+            self.write_interface_sysctls(netns, name, (wished, known.map(|_| there)));
+            let before = made.or(known).cloned();
+            let before = before.unwrap_or_else(|| as_created(interface));
+            self.bring_link(Some(netns), name, (interface, &before));
+        }
+        self.bring_routes(
+            netns,
+            wished,
+            if made.is_empty() {
+                Age::Standing
+            } else {
+                Age::Fresh
+            },
+        );
+        if let Some(port) = wished.dns_redirect
+            && there.dns_redirect != Some(port)
+        {
+            self.ops.push(Op::RedirectDns { netns, port });
+        }
+    }
+
+    fn write_interface_sysctls(
+        &mut self,
+        netns: NetnsId,
+        name: &IfName,
+        (wished, there): (&SandboxState, Option<&SandboxState>),
+    ) {
+        let unknown = BTreeMap::new();
+        let there = there.map_or(&unknown, |there| &there.sysctls);
+        self.write_sysctls(Some(netns), about(&wished.sysctls, name), there);
+    }
+
+    /// Makes the pairs into a sandbox that are missing; gives the inner ends as they are then.
+    fn create_veths(
+        &mut self,
+        netns: NetnsId,
+        sandbox: &SandboxState,
+    ) -> BTreeMap<IfName, InterfaceState> {
+        let mut made = BTreeMap::new();
+        let desired = self.desired;
+        let here = |veth: &VethState| veth.peer == Some(netns);
+        for (outside, veth) in desired.host.veths.iter().filter(|(_, veth)| here(veth)) {
+            if self.standing_veth(outside, veth).is_some() {
+                continue;
+            }
+            let Some(new) = new_veth(outside, veth, (netns, sandbox)) else {
+                continue;
+            };
+            let inner = InterfaceState {
+                mac: new.mac,
+                mtu_bytes: new.mtu_bytes,
+                up: false,
+                addresses: std::collections::BTreeSet::new(),
+            };
+            made.insert(new.inside.clone(), inner);
+            self.ops.push(Op::CreateVeth(Box::new(new)));
+            self.write_link_sysctls(outside, Age::Fresh);
+            if !veth.up {
+                self.set_link(None, outside, up(false));
+            }
+        }
+        made
+    }
+
+    /// The kernel drops an interface's routes with it, so after one was made anew every route is set again.
+    fn bring_routes(&mut self, netns: NetnsId, wished: &SandboxState, age: Age) {
+        let nothing = SandboxState::default();
+        let there = self.observed.sandboxes.get(&netns).unwrap_or(&nothing);
+        let replaced = |route: &RouteState| {
+            let mut wished = wished.routes.iter();
+            wished.any(|other| other.destination == route.destination)
+        };
+        let stale = there.routes.difference(&wished.routes);
+        let stale = stale.filter(|route| !replaced(route));
+        let remove = |route: &RouteState| Op::RemoveRoute {
+            netns,
+            route: *route,
+        };
+        self.ops.extend(stale.map(remove));
+        let missing = wished.routes.iter();
+        let missing = missing.filter(|route| age == Age::Fresh || !there.routes.contains(route));
+        let add = |route: &RouteState| Op::AddRoute {
+            netns,
+            route: *route,
+        };
+        self.ops.extend(missing.map(add));
+    }
+}
+
+/// The pair to make, if the wish says enough: a mark, a bridge, and the interface inside.
+fn new_veth(
+    outside: &IfName,
+    veth: &VethState,
+    (netns, sandbox): (NetnsId, &SandboxState),
+) -> Option<NewVeth> {
+    let inside = veth.peer_name.as_ref()?;
+    Some(NewVeth {
+        outside: outside.clone(),
+        mark: veth.mark?,
+        bridge: veth.bridge.clone()?,
+        hairpin: veth.hairpin,
+        isolated: veth.isolated,
+        mtu_bytes: veth.mtu_bytes,
+        netns,
+        inside: inside.clone(),
+        mac: sandbox.interfaces.get(inside)?.mac,
+    })
+}
