@@ -44,6 +44,14 @@ pub struct Container {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Container {
+    /// True while its namespace lives.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state == ContainerState::Running
+    }
+}
+
 /// Whose network namespace a container runs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
