@@ -1,0 +1,180 @@
+//! Which rules in shared chains are netd's, after a restart, when nothing is remembered.
+//!
+//! Rules carry no mark, since Docker's users know them without. But the chains of our own say which bridges and
+//! addresses we serve, and a rule of exactly our shape about one of these is ours. A like rule about another interface
+//! is not, such as libvirt's. Knows nothing of what is wanted.
+
+use std::collections::HashSet;
+
+use super::names::ChainNames;
+use super::rules::Table;
+use super::standing::Standing;
+
+/// Bridges, containers and ports that our own chains speak of.
+pub(super) struct Evidence<'a> {
+    names: &'a ChainNames,
+    /// Interfaces.
+    bridges: HashSet<String>,
+    /// Containers' addresses, as `10.0.0.2/32`.
+    containers: HashSet<String>,
+    /// Published addresses and ports, as `-d 127.0.0.1/32 -p tcp -m tcp --dport 80`.
+    published: HashSet<String>,
+}
+
+impl<'a> Evidence<'a> {
+    /// Reads our own chains.
+    pub(super) fn of(standing: &Standing, names: &'a ChainNames) -> Self {
+        let mut evidence = Self {
+            names,
+            bridges: HashSet::new(),
+            containers: HashSet::new(),
+            published: HashSet::new(),
+        };
+        for chain in [names.ports, names.stage_1, names.stage_2] {
+            for rule in standing.rules(Table::Filter, chain) {
+                evidence.bridges.extend(values(rule, &["-i", "-o"]));
+            }
+        }
+        for rule in standing.rules(Table::Filter, "FORWARD") {
+            if let ["-o", bridge, "-j", chain] = words(rule)[..]
+                && chain == names.ports
+            {
+                evidence.bridges.insert(bridge.to_owned());
+            }
+        }
+        for rule in standing.rules(Table::Filter, names.ports) {
+            evidence.containers.extend(values(rule, &["-d"]));
+        }
+        for rule in standing.rules(Table::Nat, names.ports) {
+            if let Some((published, to)) = rule.split_once(" -j DNAT --to-destination ") {
+                let address = to.split_once(':').map_or(to, |(address, _)| address);
+                evidence.containers.insert(format!("{address}/32"));
+                evidence.published.insert(published.to_owned());
+            }
+        }
+        evidence
+    }
+
+    /// Whether netd put this rule into this shared chain.
+    pub(super) fn is_ours(&self, table: Table, rule: &str) -> bool {
+        let words = words(rule);
+        match table {
+            Table::Raw => self.is_ours_in_raw(&words),
+            Table::Filter => self.is_ours_in_filter(&words),
+            Table::Nat => self.is_ours_in_nat(&words),
+        }
+    }
+
+    fn is_ours_in_raw(&self, words: &[&str]) -> bool {
+        match *words {
+            ["-d", "127.0.0.0/8", "-i", bridge, "-j", "DROP"] => self.bridges.contains(bridge),
+            [
+                "-d",
+                to,
+                "!",
+                "-i",
+                "lo",
+                "-p",
+                p,
+                "-m",
+                m,
+                "--dport",
+                port,
+                "-j",
+                "DROP",
+            ] => self
+                .published
+                .contains(&format!("-d {to} -p {p} -m {m} --dport {port}")),
+            _ => false,
+        }
+    }
+
+    fn is_ours_in_filter(&self, words: &[&str]) -> bool {
+        match *words {
+            ["-j", chain] => chain == self.names.stage_1,
+            ["-o", _, "-j", chain] => chain == self.names.ports,
+            [
+                "-o",
+                bridge,
+                "-m",
+                "conntrack",
+                "--ctstate",
+                "RELATED,ESTABLISHED",
+                "-j",
+                "ACCEPT",
+            ] => self.bridges.contains(bridge),
+            ["-i", bridge, "!", "-o", other, "-j", "ACCEPT"]
+            | ["-i", bridge, "-o", other, "-j", "ACCEPT" | "DROP"]
+            | [
+                "-i",
+                bridge,
+                "-o",
+                other,
+                "-m",
+                "conntrack",
+                "--ctstate",
+                "DNAT",
+                "-j",
+                "ACCEPT",
+            ] => bridge == other && self.bridges.contains(bridge),
+            _ => false,
+        }
+    }
+
+    fn is_ours_in_nat(&self, words: &[&str]) -> bool {
+        match *words {
+            [
+                "-o",
+                bridge,
+                "-m",
+                "addrtype",
+                "--src-type",
+                "LOCAL",
+                "-j",
+                "MASQUERADE",
+            ]
+            | ["-s", _, "!", "-o", bridge, "-j", "MASQUERADE"]
+            | [
+                "-s",
+                _,
+                "-o",
+                bridge,
+                "-m",
+                "conntrack",
+                "--ctstate",
+                "DNAT",
+                "-j",
+                "MASQUERADE",
+            ] => self.bridges.contains(bridge),
+            [
+                "-s",
+                from,
+                "-d",
+                to,
+                "-p",
+                _,
+                "-m",
+                _,
+                "--dport",
+                _,
+                "-j",
+                "MASQUERADE",
+            ] => from == to && self.containers.contains(from),
+            _ => false,
+        }
+    }
+}
+
+fn words(rule: &str) -> Vec<&str> {
+    rule.split(' ').collect()
+}
+
+/// The words behind any of `options`.
+fn values(rule: &str, options: &[&str]) -> Vec<String> {
+    let words = words(rule);
+    words
+        .windows(2)
+        .filter(|pair| options.contains(&pair[0]))
+        .map(|pair| pair[1].to_owned())
+        .collect()
+}
