@@ -1,0 +1,7 @@
+//! The `net` command; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    netd_cli::net::main()
+}

@@ -1,0 +1,71 @@
+//! Verbs of containers that only ask the daemon.
+
+use clap::Args;
+use netd_api::PublishRequest;
+
+/// List the containers
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net ps
+  net ps -a             those that ended too
+  net ps --json | jq -r '.[].name'")]
+pub(in crate::net) struct PsArgs {
+    /// Those that ended too
+    #[arg(short, long)]
+    pub(in crate::net) all: bool,
+    /// Ids only
+    #[arg(short, long)]
+    pub(in crate::net) quiet: bool,
+    /// Whole ids and commands
+    #[arg(long)]
+    pub(in crate::net) no_trunc: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "quiet")]
+    pub(in crate::net) json: bool,
+}
+
+/// Stop containers: SIGTERM, then SIGKILL
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net stop web
+  net stop -t 1 web db")]
+pub(in crate::net) struct StopArgs {
+    /// Seconds between SIGTERM and SIGKILL
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
+    pub(in crate::net) time: u32,
+    /// Names or ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(in crate::net) containers: Vec<String>,
+}
+
+/// Show the published ports of a container
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net port web            80/tcp -> 0.0.0.0:8080
+  net port web 80         0.0.0.0:8080
+  net port web 53/udp")]
+pub(in crate::net) struct PortArgs {
+    /// Name or id
+    pub(in crate::net) container: String,
+    /// One port of the container: PORT[/PROTOCOL]
+    pub(in crate::net) port: Option<String>,
+}
+
+/// Publish further ports of a running container, or withdraw (`unpublish`) some
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net publish web -p 8080:80 -p 127.0.0.1:9000:9000
+  net publish web -p 53:53/udp
+  net unpublish web -p 8080:80      this one
+  net unpublish web -p 80           every published port that leads to port 80")]
+pub(in crate::net) struct PublishArgs {
+    /// Name or id
+    pub(in crate::net) container: String,
+    /// [IP:][HOST_PORT:]PORT[/PROTOCOL], ranges allowed
+    #[arg(short, long, value_name = "PORT", required = true)]
+    pub(in crate::net) publish: Vec<PublishRequest>,
+}

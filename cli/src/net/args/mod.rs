@@ -1,0 +1,126 @@
+//! What can be typed: every verb with its flags, help and examples. Knows no daemon.
+
+mod container;
+mod network;
+mod start;
+mod values;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+pub(super) use container::{PortArgs, PsArgs, PublishArgs, StopArgs};
+pub(super) use network::{
+    ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, LsArgs, PruneArgs, RmArgs,
+};
+pub(super) use start::{ExecArgs, RunArgs};
+
+/// Networks, names and published ports for containers of any runtime, and for plain processes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "net",
+    version,
+    propagate_version = false,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  net create --subnet 172.28.0.0/16 lab      a network
+  net run -d --name web --network lab -p 8080:80 -- busybox httpd -f -p 80
+  net run --network lab -- wget -qO- http://web
+  net ps                                     what runs, where, with which ports
+
+CONTAINER is a name or id (or the beginning of an id) that netd knows, pid:N for the namespace of a process,
+the path of a namespace, or a name under /run/netns.
+
+Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no daemon. run and exec pass on their command's own code, or give
+125 if it was not started, 126 if it cannot be executed, 127 if there is none, 128+N if signal N ended it.",
+    arg_required_else_help = true
+)]
+pub(super) struct Arguments {
+    /// The daemon to talk to: the path of its socket, or unix://PATH [default: /run/netd.sock]
+    #[arg(short = 'H', long, global = true, env = "NETD_HOST", value_hint = ValueHint::FilePath)]
+    pub(super) host: Option<String>,
+
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    Create(CreateArgs),
+    Rm(RmArgs),
+    Ls(LsArgs),
+    Inspect(InspectArgs),
+    Prune(PruneArgs),
+    Connect(ConnectArgs),
+    Disconnect(DisconnectArgs),
+    Run(Box<RunArgs>),
+    Ps(PsArgs),
+    Exec(ExecArgs),
+    Stop(StopArgs),
+    Port(PortArgs),
+    Publish(PublishArgs),
+    Unpublish(PublishArgs),
+    Status(StatusArgs),
+    Events(EventsArgs),
+    Version(VersionArgs),
+    Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+}
+
+/// How the daemon is: what it serves, what it repaired, what is wrong
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net status
+  net status --json | jq .problems
+
+Exit code 1 if the daemon reports a problem.")]
+pub(super) struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What happens to networks and containers, as it happens
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net events
+  net events --json | jq 'select(.action == \"exit\")'")]
+pub(super) struct EventsArgs {
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The versions of this program and of the daemon
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  net version\n  net version --json")]
+pub(super) struct VersionArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A script that completes this command in a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net completions bash > /usr/share/bash-completion/completions/net
+  net completions zsh > /usr/share/zsh/site-functions/_net
+  net completions fish > ~/.config/fish/completions/net.fish")]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub(super) shell: Shell,
+}
+
+/// Supervises a detached command; started by `net run -d`, which writes the plan to stdin
+#[derive(Debug, Args)]
+pub(super) struct SuperviseArgs {
+    /// Shown by ps(1), for people
+    pub(super) _title: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Verbs of networks, with the flags of `docker network`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use clap::Args;
+use netd_api::{Alias, ContainerName, Mac, NetworkName, PublishRequest, Subnet};
+
+use super::values::{key_value, named_address};
+
+/// Create a network and print its id
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net create lab                                          subnet and gateway of the daemon's choice
+  net create --subnet 172.28.0.0/16 --ip-range 172.28.5.0/24 --gateway 172.28.5.254 br0
+  net create --subnet 192.0.2.0/24 --aux-address printer=192.0.2.9 office
+  net create --internal backend                           nothing goes in or out
+  net create -o com.docker.network.driver.mtu=1400 vpn")]
+pub(in crate::net) struct CreateArgs {
+    /// The driver [default: bridge]
+    #[arg(short, long)]
+    pub(in crate::net) driver: Option<String>,
+    /// A subnet, one of each family at most
+    #[arg(long, value_name = "SUBNET", value_delimiter = ',')]
+    pub(in crate::net) subnet: Vec<Subnet>,
+    /// The gateway's address in a subnet [default: its first]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(in crate::net) gateway: Vec<IpAddr>,
+    /// The part of a subnet that containers get addresses from
+    #[arg(long, value_name = "SUBNET", value_delimiter = ',')]
+    pub(in crate::net) ip_range: Vec<Subnet>,
+    /// An address that something else has
+    #[arg(long, value_name = "NAME=ADDRESS", value_parser = named_address, value_delimiter = ',')]
+    pub(in crate::net) aux_address: Vec<(String, IpAddr)>,
+    /// Nothing goes in or out
+    #[arg(long)]
+    pub(in crate::net) internal: bool,
+    /// Shown again by inspect, as Docker does; without effect on one host
+    #[arg(long)]
+    pub(in crate::net) attachable: bool,
+    /// A mark of your own
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(in crate::net) label: Vec<(String, String)>,
+    /// An option of the driver
+    #[arg(short, long = "opt", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(in crate::net) opt: Vec<(String, String)>,
+    /// The network's name
+    pub(in crate::net) name: NetworkName,
+}
+
+/// Remove networks that no container is connected to
+#[derive(Debug, Args)]
+#[command(
+    visible_alias = "remove",
+    after_help = "\
+Examples:
+  net rm lab
+  net rm lab1 lab2      removes what it can, exit code 1 if any is refused"
+)]
+pub(in crate::net) struct RmArgs {
+    /// Names or ids
+    #[arg(required = true, value_name = "NETWORK")]
+    pub(in crate::net) networks: Vec<String>,
+}
+
+/// List the networks
+#[derive(Debug, Args)]
+#[command(
+    visible_alias = "list",
+    after_help = "\
+Examples:
+  net ls
+  net ls -q
+  net ls --format '{{.Name}} {{.Driver}}'
+  net ls --format 'table {{.ID}}\\t{{.Name}}\\t{{.Internal}}'
+  net ls --json | jq -r '.[].Name'
+
+A format may use .ID .Name .Driver .Scope .IPv6 .Internal .Labels .CreatedAt"
+)]
+pub(in crate::net) struct LsArgs {
+    /// Ids only
+    #[arg(short, long)]
+    pub(in crate::net) quiet: bool,
+    /// Whole ids
+    #[arg(long)]
+    pub(in crate::net) no_trunc: bool,
+    /// Print each network as a template says
+    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["quiet", "json"])]
+    pub(in crate::net) format: Option<String>,
+    /// Print JSON, as inspect does
+    #[arg(long, conflicts_with = "quiet")]
+    pub(in crate::net) json: bool,
+}
+
+/// Show all there is to know of networks (or containers), as JSON
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net inspect bridge
+  net inspect --format '{{json .IPAM.Config}}' lab
+  net inspect --format '{{len .Containers}}' lab
+  net inspect web                     a container, when no network has that name")]
+pub(in crate::net) struct InspectArgs {
+    /// Print what a template says: {{.Name}}, {{json .Labels}}, {{len .Containers}}, {{index .Labels "key"}}
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub(in crate::net) format: Option<String>,
+    /// Names or ids
+    #[arg(required = true, value_name = "NAME")]
+    pub(in crate::net) names: Vec<String>,
+}
+
+/// Remove every network that no container is connected to
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net prune        asks first when a person types it
+  net prune -f")]
+pub(in crate::net) struct PruneArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(in crate::net) force: bool,
+}
+
+/// Connect a container to a network
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net connect lab web
+  net connect --ip 172.28.5.9 --alias db lab web
+  net connect -p 8080:80 lab web
+  net connect lab pid:4711                        the namespace of a process, of whatever runtime
+  net connect --name blue lab /run/netns/blue     a namespace made by `ip netns add blue`
+  net connect lab blue                            the same, named after its file")]
+pub(in crate::net) struct ConnectArgs {
+    /// The IPv4 address to have
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::net) ip: Option<Ipv4Addr>,
+    /// The IPv6 address to have
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::net) ip6: Option<Ipv6Addr>,
+    /// The Ethernet address to have
+    #[arg(long, visible_alias = "mac", value_name = "MAC")]
+    pub(in crate::net) mac_address: Option<Mac>,
+    /// A further name on this network
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::net) alias: Vec<Alias>,
+    /// The network with the highest number carries the default route
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub(in crate::net) gw_priority: i32,
+    /// Publish a port on this network: [IP:][HOST_PORT:]PORT[/PROTOCOL]
+    #[arg(short, long, value_name = "PORT")]
+    pub(in crate::net) publish: Vec<PublishRequest>,
+    /// The container's name, for a namespace that netd does not know yet
+    #[arg(long)]
+    pub(in crate::net) name: Option<ContainerName>,
+    /// Name or id
+    pub(in crate::net) network: String,
+    /// Name, id, pid:N, path of a namespace, or name under /run/netns
+    pub(in crate::net) container: String,
+}
+
+/// Disconnect a container from a network
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  net disconnect lab web
+  net disconnect -f lab web      no error if it is not connected")]
+pub(in crate::net) struct DisconnectArgs {
+    /// Succeed although it is not connected
+    #[arg(short, long)]
+    pub(in crate::net) force: bool,
+    /// Name or id
+    pub(in crate::net) network: String,
+    /// Name, id, pid:N, path of a namespace, or name under /run/netns
+    pub(in crate::net) container: String,
+}

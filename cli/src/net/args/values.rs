@@ -1,0 +1,32 @@
+//! Values of flags that the vocabulary has no type for.
+
+use netd_api::container::ExposedPort;
+use netd_api::{PortRange, Protocol};
+
+/// `KEY=VALUE`, or `KEY` for an empty value, as Docker reads labels and options.
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.trim().is_empty() {
+        return Err("expected KEY=VALUE".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// `NAME=ADDRESS`.
+pub(super) fn named_address(text: &str) -> Result<(String, std::net::IpAddr), String> {
+    let form = || "expected NAME=ADDRESS, such as printer=172.28.5.9".to_owned();
+    let (name, address) = text.split_once('=').ok_or_else(form)?;
+    if name.is_empty() {
+        return Err(form());
+    }
+    Ok((name.to_owned(), address.parse().map_err(|_| form())?))
+}
+
+/// `PORT[-PORT][/PROTOCOL]`.
+pub(super) fn exposed(text: &str) -> Result<ExposedPort, String> {
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    Ok(ExposedPort {
+        protocol: protocol.parse::<Protocol>().map_err(|e| e.to_string())?,
+        ports: ports.parse::<PortRange>().map_err(|e| e.to_string())?,
+    })
+}

@@ -1,0 +1,186 @@
+//! The verbs about the daemon: `status`, `events`, `version`.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use netd_api::{Client, Event, PREFIX, Status};
+use serde_json::json;
+
+use super::args::{EventsArgs, StatusArgs, VersionArgs};
+use super::failure::Failure;
+use super::networks::pretty;
+use super::out::{Tone, paint};
+use super::{age, out};
+
+/// `net status`: fails if the daemon has a problem, so that a script can ask.
+pub(super) fn status(client: &Client, args: &StatusArgs) -> Result<(), Failure> {
+    let status = client.status()?;
+    if args.json {
+        out::print(&pretty(&status)?)?;
+    } else {
+        out::print(&report(
+            &status,
+            &client.socket().display().to_string(),
+            Timestamp::now(),
+        ))?;
+    }
+    if status.problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Partly)
+    }
+}
+
+fn report(status: &Status, socket: &str, now: Timestamp) -> String {
+    let up = age::words_since(&status.started, now).unwrap_or_else(|| status.started.clone());
+    let counts = format!(
+        "{}, {} ({} remembered), {}, {}",
+        count(status.networks, "network"),
+        count(status.containers_running, "container"),
+        status.containers_exited,
+        count(status.endpoints, "endpoint"),
+        count(status.ports, "published port"),
+    );
+    let runs = usize::try_from(status.reconciles.runs).unwrap_or(usize::MAX);
+    let repairs = usize::try_from(status.reconciles.repairs).unwrap_or(usize::MAX);
+    let names: Vec<String> = status
+        .names
+        .iter()
+        .map(|(what, n)| format!("{n} {what}"))
+        .collect();
+    let mut lines = vec![
+        (
+            "netd",
+            format!("{}, pid {}, up {up}", status.version, status.pid),
+        ),
+        ("socket", socket.to_owned()),
+        ("namespace", status.netns.clone()),
+        ("data", status.data_root.display().to_string()),
+        ("firewall", status.firewall.clone()),
+        ("serves", counts),
+        (
+            "repaired",
+            format!(
+                "{} in {}",
+                count(repairs, "step"),
+                count(runs, "comparison")
+            ),
+        ),
+    ];
+    if !names.is_empty() {
+        lines.push(("names", names.join(", ")));
+    }
+    if status.problems.is_empty() {
+        lines.push(("problems", paint(Tone::Good, "none")));
+    }
+    let problems = status
+        .problems
+        .iter()
+        .map(|problem| ("problem", paint(Tone::Bad, problem)));
+    lines.extend(problems);
+    lines.iter().fold(String::new(), |mut text, (title, line)| {
+        let _ = writeln!(text, "{title:<11}{line}");
+        text
+    })
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// `net events`: until the daemon ends, or nobody reads on.
+pub(super) fn events(client: &Client, args: &EventsArgs) -> Result<(), Failure> {
+    for event in client.events()? {
+        let event = event?;
+        let line = if args.json {
+            serde_json::to_string(&event).map_err(std::io::Error::from)?
+        } else {
+            line(&event)
+        };
+        out::print(&(line + "\n"))?;
+    }
+    out::say("netd ended the stream");
+    Ok(())
+}
+
+/// `TIME KIND ACTION NAME (ID, key=value, ...)`, as `docker events` has it.
+fn line(event: &Event) -> String {
+    let id = event.id.get(..12).unwrap_or(&event.id);
+    let facts = event
+        .attributes
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    let facts: Vec<String> = Some(id.to_owned())
+        .filter(|id| !id.is_empty())
+        .into_iter()
+        .chain(facts)
+        .collect();
+    let time = paint(Tone::Quiet, &event.time);
+    let what = format!("{time} {} {} {}", event.kind, event.action, event.name);
+    match facts.is_empty() {
+        true => what.trim_end().to_owned(),
+        false => format!("{} ({})", what.trim_end(), facts.join(", ")),
+    }
+}
+
+/// `net version`: this program's even when there is no daemon.
+pub(super) fn version(client: &Client, args: &VersionArgs) -> Result<(), Failure> {
+    let own = env!("CARGO_PKG_VERSION");
+    let server = client.version();
+    let socket = client.socket().display();
+    let text = match (&server, args.json) {
+        (Ok(server), true) => pretty(&json!({"client": {"version": own}, "server": server}))?,
+        (Err(_), true) => pretty(&json!({"client": {"version": own}, "server": null}))?,
+        (Ok(server), false) => format!(
+            "client  net {own}, speaks {PREFIX}\nserver  netd {}, speaks /netd/v{}, at {socket}\n",
+            server.version, server.api
+        ),
+        (Err(_), false) => format!("client  net {own}, speaks {PREFIX}\n"),
+    };
+    out::print(&text)?;
+    server.map(drop).map_err(Failure::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_reads_as_sentences() {
+        let status: Status = serde_json::from_value(json!({
+            "version": "0.1.0", "pid": 42, "started": "2026-11-20T18:00:00Z", "netns": "net:[4026531840]",
+            "data_root": "/var/lib/netd", "firewall": "iptables (nf_tables)", "networks": 3,
+            "containers_running": 1, "containers_exited": 2, "endpoints": 1, "ports": 0,
+            "reconciles": {"runs": 9, "repairs": 1}, "names": {"answered": 5, "forwarded": 2},
+            "problems": ["ip_forward is off"],
+        }))
+        .unwrap();
+        let now = "2026-11-20T20:00:00Z".parse().unwrap();
+        let golden = "\
+netd       0.1.0, pid 42, up 2 hours
+socket     /run/netd.sock
+namespace  net:[4026531840]
+data       /var/lib/netd
+firewall   iptables (nf_tables)
+serves     3 networks, 1 container (2 remembered), 1 endpoint, 0 published ports
+repaired   1 step in 9 comparisons
+names      5 answered, 2 forwarded
+problem    ip_forward is off
+";
+        assert_eq!(report(&status, "/run/netd.sock", now), golden);
+    }
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event: Event = serde_json::from_value(json!({
+            "time": "2026-11-20T18:00:00.5Z", "kind": "container", "action": "connect", "id": "ab".repeat(32),
+            "name": "web", "attributes": {"network": "lab", "address": "10.0.0.2"},
+        }))
+        .unwrap();
+        assert_eq!(
+            line(&event),
+            "2026-11-20T18:00:00.5Z container connect web (abababababab, address=10.0.0.2, network=lab)"
+        );
+    }
+}

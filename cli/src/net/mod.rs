@@ -1,0 +1,84 @@
+//! The `net` command: verbs of networks and containers for a person's shell.
+//!
+//! Reading order: [`args`] (what can be typed), [`failure`] (how it can end), [`networks`], [`containers`] and
+//! [`daemon`] (the verbs that ask), [`run`] and [`exec`] (the verbs that start a command); below them what those share:
+//! [`target`], [`template`], [`table`], [`age`], [`out`].
+
+mod args;
+mod failure;
+
+mod containers;
+mod daemon;
+mod exec;
+mod networks;
+mod run;
+
+mod age;
+mod namespace;
+mod out;
+mod table;
+mod target;
+mod template;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use netd_api::Client;
+
+use args::{Arguments, Verb};
+use failure::Failure;
+
+/// Parses the command line, does what it says and tells how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are "errors" to clap, meant for stdout; a closed pipe there is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE));
+        }
+    };
+    let code = match dispatch(arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            if let Some(text) = failure.sentence() {
+                out::say(&text);
+            }
+            failure.code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Does one verb and gives the exit code.
+fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+    let host = arguments.host.as_deref();
+    let client = || Client::from_host(host).map_err(Failure::from);
+    match arguments.verb {
+        Verb::Run(args) => return run::run(&client().map_err(Failure::before_command)?, args),
+        Verb::Exec(args) => return exec::exec(&client().map_err(Failure::before_command)?, &args),
+        Verb::Supervise(_) => return run::supervise_detached(),
+        Verb::Create(args) => networks::create(&client()?, args),
+        Verb::Rm(args) => networks::remove(&client()?, &args),
+        Verb::Ls(args) => networks::list(&client()?, &args),
+        Verb::Inspect(args) => networks::inspect(&client()?, &args),
+        Verb::Prune(args) => networks::prune(&client()?, &args),
+        Verb::Connect(args) => networks::connect(&client()?, args),
+        Verb::Disconnect(args) => networks::disconnect(&client()?, &args),
+        Verb::Ps(args) => containers::list(&client()?, &args),
+        Verb::Stop(args) => containers::stop(&client()?, &args),
+        Verb::Port(args) => containers::port(&client()?, &args),
+        Verb::Publish(args) => containers::publish(&client()?, args),
+        Verb::Unpublish(args) => containers::unpublish(&client()?, args),
+        Verb::Status(args) => daemon::status(&client()?, &args),
+        Verb::Events(args) => daemon::events(&client()?, &args),
+        Verb::Version(args) => daemon::version(&client()?, &args),
+        Verb::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Arguments::command(), "net", &mut script);
+            out::print(&String::from_utf8_lossy(&script)).map_err(Failure::from)
+        }
+    }?;
+    Ok(0)
+}

@@ -1,0 +1,291 @@
+//! The verbs of networks: `create`, `rm`, `ls`, `inspect`, `prune`, `connect`, `disconnect`.
+
+mod pools;
+
+use std::io::{self, BufRead, IsTerminal};
+
+use netd_api::{
+    Client, ClientError, ConnectRequest, DisconnectRequest, ErrorCode, NetworkRequest, NetworkView,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::args::{
+    ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, LsArgs, PruneArgs, RmArgs,
+};
+use super::failure::Failure;
+use super::template::{Template, TemplateError};
+use super::{out, table, target};
+
+/// `net create`.
+pub(super) fn create(client: &Client, args: CreateArgs) -> Result<(), Failure> {
+    let pools = pools::assemble(&args).map_err(|error| Failure::Usage(error.to_string()))?;
+    let created = client.create_network(&NetworkRequest {
+        name: args.name,
+        driver: args.driver,
+        internal: args.internal,
+        attachable: args.attachable,
+        pools,
+        options: args.opt.into_iter().collect(),
+        labels: args.label.into_iter().collect(),
+    })?;
+    for warning in &created.warnings {
+        out::say(&format!("warning: {warning}"));
+    }
+    Ok(out::print(&format!("{}\n", created.id))?)
+}
+
+/// `net rm`: goes on after a refusal.
+pub(super) fn remove(client: &Client, args: &RmArgs) -> Result<(), Failure> {
+    each(&args.networks, |network| {
+        client.remove_network(network)?;
+        Ok(out::print(&format!("{network}\n"))?)
+    })
+}
+
+/// Does something to each of several, tells of each failure, and fails if there was any. Without a daemon, or without a
+/// reader, there is no use in going on.
+pub(super) fn each(
+    names: &[String],
+    mut action: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut failed = false;
+    for name in names {
+        match action(name) {
+            Ok(()) => {}
+            Err(Failure::Client(error)) if !error.is_unreachable() => {
+                out::say(&error.to_string());
+                failed = true;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if failed { Err(Failure::Partly) } else { Ok(()) }
+}
+
+/// `net ls`.
+pub(super) fn list(client: &Client, args: &LsArgs) -> Result<(), Failure> {
+    let template = args.format.as_deref().map(Format::parse).transpose()?;
+    let mut networks = client.networks()?;
+    networks.sort_by(|a, b| a.name.cmp(&b.name));
+    let id = |network: &NetworkView| match args.no_trunc {
+        true => network.id.to_string(),
+        false => network.id.short(),
+    };
+    let text = if args.json {
+        pretty(&networks)?
+    } else if args.quiet {
+        networks.iter().map(|network| id(network) + "\n").collect()
+    } else if let Some(format) = template {
+        let rows: Vec<Value> = networks.iter().map(|view| row(view, id(view))).collect();
+        format.render(&rows)?
+    } else {
+        let cells = |view: &NetworkView| {
+            let (driver, scope) = (view.driver.clone(), view.scope.clone());
+            [id(view), view.name.to_string(), driver, scope]
+        };
+        let rows: Vec<_> = networks.iter().map(cells).collect();
+        table::layout(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], &rows)
+    };
+    Ok(out::print(&text)?)
+}
+
+/// What `ls --format` sees, under the names that Docker gives it.
+fn row(view: &NetworkView, id: String) -> Value {
+    let labels = view
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    json!({
+        "ID": id,
+        "Name": view.name,
+        "Driver": view.driver,
+        "Scope": view.scope,
+        "IPv6": view.enable_ipv6,
+        "Internal": view.internal,
+        "Labels": labels.collect::<Vec<_>>().join(","),
+        "CreatedAt": view.created,
+    })
+}
+
+/// `--format` of a list: a template for each line, maybe under a head.
+struct Format {
+    template: Template,
+    is_table: bool,
+}
+
+impl Format {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let (text, is_table) = match text.strip_prefix("table ") {
+            Some(rest) => (rest.trim_start(), true),
+            None if text == "json" => ("{{json .}}", false),
+            None => (text, false),
+        };
+        let template = Template::parse(text).map_err(usage)?;
+        Ok(Self { template, is_table })
+    }
+
+    fn render(&self, rows: &[Value]) -> Result<String, Failure> {
+        let mut lines = Vec::new();
+        if self.is_table {
+            lines.push(self.template.titles(|name| match name {
+                "ID" => "NETWORK ID".to_owned(),
+                "CreatedAt" => "CREATED AT".to_owned(),
+                name => name.to_uppercase(),
+            }));
+        }
+        for row in rows {
+            lines.push(self.template.render(row).map_err(usage)?);
+        }
+        if !self.is_table {
+            return Ok(lines.iter().map(|line| format!("{line}\n")).collect());
+        }
+        let cells: Vec<Vec<String>> = lines
+            .iter()
+            .map(|line| line.split('\t').map(str::to_owned).collect())
+            .collect();
+        Ok(table::columns(
+            &cells.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+        ))
+    }
+}
+
+fn usage(error: TemplateError) -> Failure {
+    Failure::Usage(error.to_string())
+}
+
+/// `net inspect`: prints what it found, then tells what it did not find.
+pub(super) fn inspect(client: &Client, args: &InspectArgs) -> Result<(), Failure> {
+    let template = args.format.as_deref().map(Template::parse).transpose();
+    let template = template.map_err(usage)?;
+    let mut found = Vec::new();
+    let outcome = each(&args.names, |name| {
+        found.push(find(client, name)?);
+        Ok(())
+    });
+    if !matches!(outcome, Ok(()) | Err(Failure::Partly)) {
+        return outcome;
+    }
+    let text = match template {
+        None => pretty(&found)?,
+        Some(template) => {
+            let line = |value| Ok(template.render(value)? + "\n");
+            let lines: Result<String, TemplateError> = found.iter().map(line).collect();
+            lines.map_err(usage)?
+        }
+    };
+    out::print(&text)?;
+    outcome
+}
+
+/// A network of that name, or else a container.
+fn find(client: &Client, name: &str) -> Result<Value, Failure> {
+    let absent = match client.network(name) {
+        Ok(view) => return Ok(value(&view)?),
+        Err(error) if is(&error, ErrorCode::NetworkNotFound) => error,
+        Err(other) => return Err(other.into()),
+    };
+    match client.container(name) {
+        Ok(view) => Ok(value(&view)?),
+        Err(error) if is(&error, ErrorCode::ContainerNotFound) => Err(absent.into()),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// True if the daemon refused with that code.
+pub(super) fn is(error: &ClientError, code: ErrorCode) -> bool {
+    matches!(error, ClientError::Refused { body, .. } if body.code == code)
+}
+
+fn value<T: Serialize>(view: &T) -> io::Result<Value> {
+    serde_json::to_value(view).map_err(io::Error::from)
+}
+
+/// JSON indented by four, as Docker prints it, with a line end.
+pub(super) fn pretty<T: Serialize>(value: &T) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut bytes, formatter,
+    ))?;
+    bytes.push(b'\n');
+    String::from_utf8(bytes).map_err(io::Error::other)
+}
+
+/// `net prune`.
+pub(super) fn prune(client: &Client, args: &PruneArgs) -> Result<(), Failure> {
+    if !args.force && io::stdin().is_terminal() && !confirmed()? {
+        return Ok(());
+    }
+    let report = client.prune_networks()?;
+    if !report.networks.is_empty() {
+        let names = report.networks.iter().map(|name| format!("{name}\n"));
+        out::print(&format!("Deleted Networks:\n{}", names.collect::<String>()))?;
+    }
+    for failure in &report.failures {
+        out::say(failure);
+    }
+    if report.failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Partly)
+    }
+}
+
+fn confirmed() -> io::Result<bool> {
+    out::ask("This removes every network that no container is connected to. Go on? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// `net connect`: a container that netd knows, or a namespace that it gets to know thereby.
+pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure> {
+    let target = target::open(client, &args.container)?;
+    let (container, netns, name) = match &target {
+        target::Target::Known(_) if args.name.is_some() => {
+            return Err(Failure::Usage(format!(
+                "--name is for a namespace that netd does not know yet; {} has a name",
+                args.container
+            )));
+        }
+        target::Target::Known(name) => (Some(name.clone()), None, None),
+        target::Target::Handed(handed) => {
+            let name = args.name.or_else(|| handed.default_name.clone());
+            (None, Some(handed.netns()), name)
+        }
+    };
+    let ips = addresses(args.ip, args.ip6);
+    let request = ConnectRequest {
+        container,
+        netns,
+        name,
+        ips,
+        mac: args.mac_address,
+        aliases: args.alias,
+        gateway_priority: args.gw_priority,
+        ports: args.publish,
+    };
+    client.connect(&args.network, &request)?;
+    Ok(())
+}
+
+/// The addresses of `--ip` and `--ip6`.
+pub(super) fn addresses(
+    v4: Option<std::net::Ipv4Addr>,
+    v6: Option<std::net::Ipv6Addr>,
+) -> Vec<std::net::IpAddr> {
+    let v4 = v4.map(std::net::IpAddr::from);
+    v4.into_iter()
+        .chain(v6.map(std::net::IpAddr::from))
+        .collect()
+}
+
+/// `net disconnect`.
+pub(super) fn disconnect(client: &Client, args: &DisconnectArgs) -> Result<(), Failure> {
+    let request = DisconnectRequest {
+        container: target::known(client, &args.container)?,
+        force: args.force,
+    };
+    Ok(client.disconnect(&args.network, &request)?)
+}
