@@ -232,3 +232,132 @@ fn has_ipv6(network: &Network) -> bool {
 fn mtu_bytes(spec: &BridgeSpec) -> u32 {
     spec.mtu_bytes.unwrap_or(DEFAULT_MTU_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use netd_model::desired::{KernelState, Op};
+    use netd_model::diff::diff;
+
+    use super::*;
+    use crate::plan::plan_network;
+    use crate::testing::{INSTANCE, network, pool, spec};
+
+    fn sysctls(state: &HostState) -> Vec<String> {
+        let text = |(key, value): (&Sysctl, &String)| format!("{}={value}", key.path());
+        state.sysctls.iter().map(text).collect()
+    }
+
+    fn plan(network: &Network) -> NetworkPlan {
+        plan_network(network, INSTANCE).unwrap()
+    }
+
+    #[test]
+    fn an_ipv4_bridge_has_its_gateway_and_no_ipv6() {
+        let network = network("a", 0xab, &["172.28.0.0/16"]);
+        let plan = plan(&network);
+        let (name, bridge) = plan.state.bridges.first_key_value().unwrap();
+        assert_eq!(name.as_str(), "br-abababababab");
+        let gateway = "172.28.0.1/16".parse().unwrap();
+        let expected = BridgeState {
+            mark: Some(Mark::bridge(INSTANCE, network.id)),
+            mac: "02:42:ab:ab:ab:ab".parse().unwrap(),
+            addresses: BTreeSet::from([gateway]),
+            mtu_bytes: 1500,
+            up: true,
+        };
+        assert_eq!(*bridge, expected);
+        assert_eq!(
+            sysctls(&plan.state),
+            [
+                "ipv4/conf/br-abababababab/route_localnet=1",
+                "ipv6/conf/br-abababababab/disable_ipv6=1"
+            ]
+        );
+        let rules = plan.rules.unwrap();
+        assert_eq!(rules.subnets, [network.pools[0].subnet]);
+        assert!(rules.masquerade && rules.icc && !rules.internal);
+        assert_eq!((rules.bridge, rules.rank), (name.clone(), 0xab));
+    }
+
+    #[test]
+    fn a_dual_stack_bridge_has_both_gateways_and_believes_no_router() {
+        let mut network = network("a", 1, &["10.0.0.0/24", "fd00::/64"]);
+        spec(&mut network).mtu_bytes = Some(9000);
+        let plan = plan(&network);
+        let (_, bridge) = plan.state.bridges.first_key_value().unwrap();
+        let addresses = ["10.0.0.1/24", "fd00::1/64"].map(|text| text.parse().unwrap());
+        assert_eq!(bridge.addresses, BTreeSet::from(addresses));
+        assert_eq!(bridge.mtu_bytes, 9000);
+        assert_eq!(
+            sysctls(&plan.state),
+            [
+                "ipv4/conf/br-010101010101/route_localnet=1",
+                "ipv6/conf/br-010101010101/accept_ra=0",
+                "ipv6/conf/br-010101010101/disable_ipv6=0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bridge_of_others_is_only_brought_up_and_used() {
+        let mut network = network("a", 1, &["10.0.0.0/24", "fd00::/64"]);
+        spec(&mut network).owned = false;
+        let plan = plan(&network);
+        let (_, bridge) = plan.state.bridges.first_key_value().unwrap();
+        assert_eq!((bridge.mark, bridge.up), (None, true));
+        assert!(bridge.addresses.is_empty());
+        let only = ["ipv4/conf/br-010101010101/route_localnet=1"];
+        assert_eq!(sysctls(&plan.state), only);
+        assert!(plan.rules.is_some());
+    }
+
+    #[test]
+    fn the_bridge_keeps_its_address_when_the_gateway_is_another() {
+        let mut network = network("a", 1, &["10.0.0.0/24"]);
+        let usual = plan(&network);
+        spec(&mut network).gateway_override = Some("10.0.0.254".parse().unwrap());
+        assert_eq!(plan(&network), usual);
+        spec(&mut network).gateway_override = Some("10.0.1.254".parse().unwrap());
+        let error = plan_network(&network, INSTANCE).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "gateway 10.0.1.254 of network a is in none of its subnets; give one that is"
+        );
+    }
+
+    #[test]
+    fn records_that_do_not_fit_together_are_refused() {
+        let error = |network: &Network| plan_network(network, INSTANCE).unwrap_err();
+        let none = network("a", 1, &[]);
+        assert!(matches!(error(&none), PlanError::NoPool { .. }));
+        let two = network("a", 1, &["10.0.0.0/24", "fd00::/64", "10.0.1.0/24"]);
+        assert!(matches!(error(&two), PlanError::TwoPools { .. }));
+        let mut astray = network("a", 1, &["10.0.0.0/24"]);
+        astray.pools[0].gateway = pool("10.0.1.0/24").gateway;
+        assert!(matches!(error(&astray), PlanError::GatewayOutside { .. }));
+        let mut narrow = network("a", 1, &["10.0.0.0/24", "fd00::/64"]);
+        spec(&mut narrow).mtu_bytes = Some(1279);
+        assert_eq!(
+            error(&narrow).to_string(),
+            "network a has an IPv6 subnet and an MTU of 1279, but IPv6 needs 1280; raise the MTU or drop IPv6"
+        );
+        narrow.pools.pop();
+        assert!(plan_network(&narrow, INSTANCE).is_ok());
+    }
+
+    #[test]
+    fn a_changed_mtu_is_one_step_and_a_dropped_network_one_deletion() {
+        let state = |host| KernelState {
+            host,
+            ..KernelState::default()
+        };
+        let mut network = network("a", 1, &["10.0.0.0/24"]);
+        let before = state(plan(&network).state);
+        assert_eq!(diff(&before, &before, INSTANCE), []);
+        spec(&mut network).mtu_bytes = Some(1400);
+        let ops = diff(&state(plan(&network).state), &before, INSTANCE);
+        assert!(matches!(&ops[..], [Op::SetLink { change, .. }] if change.mtu_bytes == Some(1400)));
+        let ops = diff(&KernelState::default(), &before, INSTANCE);
+        assert!(matches!(&ops[..], [Op::DeleteLink { .. }]), "{ops:?}");
+    }
+}

@@ -69,3 +69,54 @@ fn local_mac(id: &[u8; 32]) -> Mac {
     let [a, b, c, d, ..] = *id;
     Mac::from_octets([0x02, 0x42, a, b, c, d])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{endpoint, network};
+
+    #[test]
+    fn names_follow_from_ids_as_in_docker() {
+        let text = "342c7e60094a".to_owned() + &"0".repeat(52);
+        let network = text.parse().unwrap();
+        let bridge = bridge_name(network).unwrap();
+        assert_eq!(bridge.as_str(), "br-342c7e60094a");
+        assert_eq!(bridge_mac(network).to_string(), "02:42:34:2c:7e:60");
+        let endpoint = text.parse().unwrap();
+        let veth = host_interface_name(endpoint, 0).unwrap();
+        assert_eq!(veth.as_str(), "veth342c7e6");
+    }
+
+    #[test]
+    fn each_salt_gives_another_valid_name() {
+        for id in [[0xff; 32], [0; 32]] {
+            let id = EndpointId::from_bytes(id);
+            let names = (0..1000).map(|salt| host_interface_name(id, salt).unwrap());
+            assert_eq!(names.collect::<BTreeSet<_>>().len(), 1000);
+        }
+    }
+
+    #[test]
+    fn the_lowest_free_name_inside_is_next() {
+        let network = network("a", 1, &["10.0.0.0/24"]);
+        let name = |numbers: &[u8]| {
+            let endpoints: Vec<_> = numbers.iter().map(|n| endpoint(&network, *n)).collect();
+            next_inside_name(&endpoints).unwrap().to_string()
+        };
+        assert_eq!(name(&[]), "eth0");
+        assert_eq!(name(&[0, 1, 2]), "eth3");
+        assert_eq!(name(&[0, 2]), "eth1");
+        assert_eq!(name(&[7]), "eth0");
+    }
+
+    #[test]
+    fn the_mac_is_the_one_asked_for_or_follows_the_address() {
+        let dual = network("a", 1, &["fd00::/64", "172.17.0.0/16"]);
+        let endpoint = endpoint(&dual, 5);
+        let asked = "02:00:00:00:00:09".parse().unwrap();
+        let mac = |leases, requested| mac_for(endpoint.id, leases, requested).to_string();
+        assert_eq!(mac(&endpoint.leases, Some(asked)), "02:00:00:00:00:09");
+        assert_eq!(mac(&endpoint.leases, None), "02:42:ac:11:00:02");
+        assert_eq!(mac(&endpoint.leases[..1], None), "02:42:05:05:05:05");
+    }
+}

@@ -151,3 +151,59 @@ pub fn endpoint_rules(network: &Network, endpoint: &Endpoint) -> Option<Endpoint
         DriverSpec::Host | DriverSpec::Null => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{INSTANCE, endpoint, network};
+
+    #[test]
+    fn forwarding_is_turned_on_only_when_wanted() {
+        assert_eq!(plan_host(Forwarding::LeaveAlone), HostState::default());
+        let state = plan_host(Forwarding::TurnOn);
+        let written: Vec<_> = state.sysctls.iter().collect();
+        assert_eq!(written.len(), 1);
+        assert_eq!(written[0].0.path(), "ipv4/ip_forward");
+        assert_eq!(written[0].1, "1");
+    }
+
+    #[test]
+    fn host_none_and_networks_on_their_way_out_want_nothing() {
+        let mut leaving = network("a", 1, &["10.0.0.0/24"]);
+        leaving.phase = Phase::Detaching;
+        let mut host = network("host", 2, &[]);
+        host.driver = DriverSpec::Host;
+        let mut none = network("none", 3, &[]);
+        none.driver = DriverSpec::Null;
+        for network in [leaving, host, none] {
+            let plan = plan_network(&network, INSTANCE);
+            assert_eq!(plan, Ok(NetworkPlan::default()), "{}", network.name);
+        }
+    }
+
+    #[test]
+    fn ports_make_rules_until_the_endpoint_is_to_be_gone() {
+        let network = network("a", 1, &["10.0.0.0/24", "fd00::/64"]);
+        let mut endpoint = endpoint(&network, 7);
+        assert_eq!(endpoint_rules(&network, &endpoint), None);
+        endpoint.ports.push(netd_model::PublishedPort {
+            protocol: netd_model::Protocol::Tcp,
+            host_ip: "0.0.0.0".parse().unwrap(),
+            host_ports: netd_model::PortRange::new(8080, 8080).unwrap(),
+            container_ports: netd_model::PortRange::new(80, 80).unwrap(),
+        });
+        let rules = endpoint_rules(&network, &endpoint).unwrap();
+        assert_eq!((rules.rank, rules.network), (7, network.id));
+        let addresses: Vec<IpAddr> = ["10.0.0.2", "fd00::2"].map(|a| a.parse().unwrap()).into();
+        assert_eq!(rules.addresses, addresses);
+        assert_eq!(rules.ports, endpoint.ports);
+        let mut internal = network.clone();
+        internal.policy.internal = true;
+        assert_eq!(endpoint_rules(&internal, &endpoint), None);
+        let mut host = network.clone();
+        host.driver = DriverSpec::Host;
+        assert_eq!(endpoint_rules(&host, &endpoint), None);
+        endpoint.phase = Phase::Detaching;
+        assert_eq!(endpoint_rules(&network, &endpoint), None);
+    }
+}

@@ -50,14 +50,18 @@ pub fn plan_sandbox(
         loopback_up: true,
         ..SandboxState::default()
     };
-    let mut names: BTreeMap<IfName, &NetworkName> = BTreeMap::new();
+    let mut names: BTreeMap<(Side, IfName), &NetworkName> = BTreeMap::new();
     for (attachment, spec) in &wired {
         let wire = bridge::plan_endpoint(attachment, spec, sandbox.netns, instance)?;
         let name = &attachment.network.name;
-        for taken in [&wire.interface.inside, &wire.interface.outside] {
-            if let Some(first) = names.insert(taken.clone(), name) {
+        let ends = [
+            (Side::Inside, &wire.interface.inside),
+            (Side::Outside, &wire.interface.outside),
+        ];
+        for (side, end) in ends {
+            if let Some(first) = names.insert((side, end.clone()), name) {
                 return Err(PlanError::InterfaceTwice {
-                    name: taken.clone(),
+                    name: end.clone(),
                     first: first.clone(),
                     second: name.clone(),
                 });
@@ -98,6 +102,13 @@ fn wired<'a>(
         }
     }
     Ok(wired)
+}
+
+/// Each end of a pair has its name in its own namespace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Inside,
+    Outside,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -165,3 +176,6 @@ fn sysctls(inside: &SandboxState) -> BTreeMap<Sysctl, String> {
     }
     sysctls
 }
+
+#[cfg(test)]
+mod tests;
