@@ -107,6 +107,10 @@ impl Kernel for FakeKernel {
         })?)
     }
 
+    fn children(&self, process: Supervisor) -> Result<Vec<Supervisor>, KernelError> {
+        Ok(self.0.read(|machine| machine.children_of(process))?)
+    }
+
     fn boot_id(&self) -> Result<String, KernelError> {
         Ok(self.0.read(|machine| machine.boot_id.clone())?)
     }

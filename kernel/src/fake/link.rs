@@ -47,10 +47,10 @@ impl Link {
         }
     }
 
-    /// Its addresses as observers report them: those that the kernel gives itself left out.
+    /// Its addresses as observers report them: fe80::/10 and 169.254.0.0/16, which the kernel gives itself, left out.
     pub(super) fn reported_addresses(&self) -> BTreeSet<IpNetwork> {
         let own = |address: &&IpNetwork| match address.ip() {
-            IpAddr::V4(_) => true,
+            IpAddr::V4(v4) => !v4.is_link_local(),
             IpAddr::V6(v6) => !v6.is_unicast_link_local(),
         };
         self.addresses.iter().filter(own).copied().collect()
@@ -189,7 +189,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Adds an address to an interface.
+    /// Adds an address to an interface. One that is there counts as added.
     pub(super) fn add_address(
         &mut self,
         name: &IfName,
@@ -201,9 +201,7 @@ impl Namespace {
         if disabled {
             return Err(refused(Errno::EACCES, action));
         }
-        if !link.addresses.insert(address) {
-            return Err(refused(Errno::EEXIST, action));
-        }
+        link.addresses.insert(address);
         Ok(())
     }
 

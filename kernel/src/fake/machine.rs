@@ -76,6 +76,7 @@ pub(super) struct Occupied {
 /// A process, its namespace, and its open namespace files (`None`: another file).
 pub(super) struct Process {
     pub(super) start_ticks: u64,
+    pub(super) parent: Option<u32>,
     pub(super) netns: NetnsId,
     pub(super) descriptors: BTreeMap<u32, Option<NetnsId>>,
 }
@@ -257,9 +258,24 @@ impl Machine {
         Some(process.supervisor(pid))
     }
 
-    /// Ends a process, and what only it held.
+    /// The processes that a process started, if it still runs.
+    pub(super) fn children_of(&self, parent: Supervisor) -> Vec<Supervisor> {
+        if self.supervisor_of(parent.pid) != Some(parent) {
+            return Vec::new();
+        }
+        let children = self.processes.iter();
+        children
+            .filter(|(_, process)| process.parent == Some(parent.pid))
+            .map(|(pid, process)| process.supervisor(*pid))
+            .collect()
+    }
+
+    /// Ends a process, and what only it held. Its children are nobody's then.
     pub(super) fn end_process(&mut self, pid: u32) {
         self.processes.remove(&pid);
+        for orphan in self.processes.values_mut() {
+            orphan.parent = orphan.parent.filter(|parent| *parent != pid);
+        }
         self.settle();
     }
 

@@ -39,6 +39,30 @@ impl World {
         self.spawn_process_in(0)
     }
 
+    /// Starts a process as the child of another, in its namespace, which the child may leave by
+    /// [`World::unshare_process`].
+    pub fn spawn_child(&self, parent: u32) -> u32 {
+        let pid = self.spawn_process_in(parent);
+        self.play(|machine| {
+            let alive = machine.processes.contains_key(&parent);
+            if let Some(child) = machine.processes.get_mut(&pid) {
+                child.parent = alive.then_some(parent);
+            }
+        });
+        pid
+    }
+
+    /// Moves a process into a new namespace of its own, as unshare(2) does.
+    pub fn unshare_process(&self, pid: u32) {
+        self.play(|machine| {
+            let netns = machine.new_namespace();
+            if let Some(process) = machine.processes.get_mut(&pid) {
+                process.netns = netns;
+            }
+            machine.settle();
+        });
+    }
+
     /// Ends a process, and gives its number to a new one in a namespace of its own, as a busy machine does.
     pub fn reuse_pid(&self, pid: u32) {
         self.end_process(pid);
@@ -171,6 +195,7 @@ impl Machine {
     fn start_process(&mut self, pid: u32, netns: NetnsId) {
         let process = Process {
             start_ticks: u64::from(self.next_number()),
+            parent: None,
             netns,
             descriptors: std::collections::BTreeMap::new(),
         };

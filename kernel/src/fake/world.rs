@@ -2,11 +2,11 @@
 //!
 //! What the rest of the machine does is in `play.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use netd_model::desired::{FlowFilter, KernelState};
+use netd_model::desired::{FlowFilter, KernelState, Sysctl};
 use netd_model::{EndpointId, IfName, NetnsId, Op, Protocol, Ruleset};
 
 use super::firewall::FakeFirewall;
@@ -156,6 +156,19 @@ impl World {
     #[must_use]
     pub fn snapshot(&self) -> KernelState {
         self.lock().machine.snapshot()
+    }
+
+    /// The parameters `keys` of a namespace (`None`: the host's), those that are there.
+    #[must_use]
+    pub fn sysctls<'a>(
+        &self,
+        netns: Option<NetnsId>,
+        keys: impl Iterator<Item = &'a Sysctl>,
+    ) -> BTreeMap<Sysctl, String> {
+        let machine = &self.lock().machine;
+        let netns = netns.unwrap_or(machine.host);
+        keys.filter_map(|key| Some((key.clone(), machine.read_sysctl(netns, key)?)))
+            .collect()
     }
 
     /// The firewall rules that stand.
