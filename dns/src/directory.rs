@@ -104,3 +104,81 @@ impl Snapshot {
             .map_or(Found::Unknown, Found::Pointer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::zone::HostEntry;
+
+    fn directory(network: &str, names: &[String]) -> Directory {
+        let addresses = vec!["10.0.0.1".parse().unwrap()];
+        let entries = vec![HostEntry {
+            names: names.to_vec(),
+            addresses,
+        }];
+        let directory = Directory::default();
+        let zone = NetworkZone {
+            name: network.parse().unwrap(),
+            entries,
+        };
+        directory.put_network(NetworkId::from_bytes([1; 32]), &zone);
+        directory
+    }
+
+    fn knows(directory: &Directory, name: &str) -> bool {
+        let mut asked = name::labels_of(name).unwrap();
+        asked.push(0);
+        let key = name::Key::of(&asked);
+        let networks = [NetworkId::from_bytes([1; 32])];
+        let snapshot = directory.snapshot();
+        matches!(
+            snapshot.find(&networks, key.as_bytes(), Wanted::V4),
+            Found::Addresses(_)
+        )
+    }
+
+    fn recased(text: &str, bits: u64) -> String {
+        let turn = |(at, c): (usize, char)| match bits >> (at % 64) & 1 {
+            0 => c.to_ascii_lowercase(),
+            _ => c.to_ascii_uppercase(),
+        };
+        text.chars().enumerate().map(turn).collect()
+    }
+
+    const NAME: &str = "[a-zA-Z0-9][a-zA-Z0-9_-]{0,12}(\\.[a-zA-Z0-9_-]{1,12}){0,3}";
+
+    proptest! {
+        #[test]
+        fn a_name_is_found_in_any_case_alone_and_with_its_network(
+            name in NAME, network in NAME, bits in any::<u64>(),
+        ) {
+            prop_assume!(network.parse::<netd_model::NetworkName>().is_ok());
+            let directory = directory(&network, std::slice::from_ref(&name));
+            prop_assert!(knows(&directory, &recased(&name, bits)));
+            let (qualified, twice) =
+                (format!("{name}.{network}."), format!("{name}.{network}.{network}"));
+            prop_assert!(knows(&directory, &recased(&qualified, bits)));
+            prop_assert!(!knows(&directory, &twice));
+        }
+
+        #[test]
+        fn names_that_dns_cannot_carry_are_left_out(text in ".{0,300}") {
+            let directory = directory("net1", &[text, "good".to_owned()]);
+            prop_assert!(knows(&directory, "good"));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was() {
+        let directory = directory("net1", &["web".to_owned()]);
+        let (before, network) = (directory.snapshot(), NetworkId::from_bytes([1; 32]));
+        directory.remove_network(network);
+        assert!(!knows(&directory, "web"));
+        assert!(matches!(
+            before.find(&[network], b"\x03web", Wanted::V4),
+            Found::Addresses(_)
+        ));
+    }
+}

@@ -20,11 +20,15 @@ pub(crate) fn answer(packet: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let queries = Queries::read(&mut decoder, count)
         .or_else(|_| Queries::read(&mut decoder, 0))
         .ok()?;
-    let edns = Message::from_vec(packet)
-        .ok()
-        .and_then(|message| message.edns);
+    let message = Message::from_vec(packet).ok();
+    let is_one_question = message
+        .as_ref()
+        .is_some_and(|message| message.queries.len() == 1);
+    let edns = message.and_then(|message| message.edns);
     let code = match (header.metadata.op_code, &edns) {
         (OpCode::Query, Some(edns)) if edns.version() > 0 => ResponseCode::BADVERS,
+        // Well formed with records beside the question: a transfer of changes (RFC 1995), say.
+        (OpCode::Query, _) if is_one_question => ResponseCode::NotImp,
         (OpCode::Query, _) => ResponseCode::FormErr,
         _ => ResponseCode::NotImp,
     };

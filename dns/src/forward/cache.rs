@@ -80,3 +80,67 @@ impl Cache {
         self.young.insert(asked, entry);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::forward::message::tests::{asked_name, reply_with_ttl};
+
+    fn asked(n: usize) -> Asked {
+        let question = asked_name(&format!("n{n}.test")).into();
+        Asked {
+            servers: Arc::new([]),
+            question,
+            bits: 0,
+            dnssec_ok: false,
+        }
+    }
+
+    fn answer(n: usize, ttl_s: u32) -> Arc<Answer> {
+        let question = asked_name(&format!("n{n}.test"));
+        Arc::new(Answer::read(&reply_with_ttl(&question, ttl_s), 7, &question).unwrap())
+    }
+
+    #[test]
+    fn an_answer_lasts_as_long_as_its_ttl_and_an_hour_at_most() {
+        let (mut cache, now) = (Cache::new(8), Instant::now());
+        for (ttl_s, lasts_s) in [(1, 1), (300, 300), (100_000, 3600)] {
+            cache.put(asked(1), answer(1, ttl_s), now);
+            let last = now + Duration::from_secs(lasts_s) - Duration::from_millis(1);
+            let (_, age_s) = cache.get(&asked(1), last).unwrap();
+            assert_eq!(u64::from(age_s), lasts_s - 1);
+            assert!(
+                cache
+                    .get(&asked(1), last + Duration::from_millis(1))
+                    .is_none()
+            );
+        }
+        cache.put(asked(1), answer(1, 0), now);
+        assert!(cache.get(&asked(1), now).is_none());
+    }
+
+    #[test]
+    fn the_bound_holds_and_what_is_used_stays() {
+        let (mut cache, now) = (Cache::new(64), Instant::now());
+        cache.put(asked(0), answer(0, 300), now);
+        for n in 1..1000 {
+            cache.put(asked(n), answer(n, 300), now);
+            assert!(
+                cache.get(&asked(0), now).is_some(),
+                "used all the time, gone after {n}"
+            );
+            assert!(cache.young.len() + cache.old.len() <= 64);
+        }
+        assert!(cache.get(&asked(1), now).is_none());
+        assert!(cache.get(&asked(999), now).is_some());
+    }
+
+    #[test]
+    fn a_cache_of_no_entries_keeps_none() {
+        let (mut cache, now) = (Cache::new(0), Instant::now());
+        cache.put(asked(1), answer(1, 300), now);
+        assert!(cache.get(&asked(1), now).is_none());
+    }
+}

@@ -16,6 +16,7 @@ const NEGATIVE_MAX_S: u32 = 30;
 /// Response codes that matter here.
 const NO_ERROR: u16 = 0;
 const FORM_ERR: u16 = 1;
+const SERV_FAIL: u16 = 2;
 const NX_DOMAIN: u16 = 3;
 const NOT_IMP: u16 = 4;
 
@@ -88,6 +89,12 @@ impl Answer {
             return Err(Lie);
         }
         let mut message = Message::from_vec(packet).map_err(|_| Lie)?;
+        let code_above = message.edns.as_ref().map_or(0, |edns| edns.rcode_high());
+        let flags = match code_above {
+            0 => flags,
+            // Of the codes above 15 (RFC 6891 section 6.1.3) none is about the name, and the client may lack EDNS.
+            _ => flags & !flag::RESPONSE_CODE | SERV_FAIL,
+        };
         let walk = Walk::over(packet, HEADER_BYTES + asked.len()).ok_or(Lie)?;
         if walk.can_be_cut {
             return Ok(walk.into_answer(packet, flags));
@@ -291,4 +298,65 @@ fn skip_name(packet: &[u8], from: usize) -> Option<usize> {
 fn long(bytes: &[u8], at: usize) -> Option<u32> {
     let four = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_be_bytes(four.try_into().ok()?))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::name::labels_of;
+
+    /// A question for the A record of a name.
+    pub(crate) fn asked_name(name: &str) -> Vec<u8> {
+        [&labels_of(name).unwrap()[..], &[0, 0, 1, 0, 1]].concat()
+    }
+
+    /// A reply with id 7 and one A record.
+    pub(crate) fn reply_with_ttl(question: &[u8], ttl_s: u32) -> Vec<u8> {
+        let mut packet = vec![0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+        packet.extend_from_slice(question);
+        packet.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1]);
+        packet.extend_from_slice(&ttl_s.to_be_bytes());
+        packet.extend_from_slice(&[0, 4, 203, 0, 113, 1]);
+        packet
+    }
+
+    fn client_query(question: &[u8]) -> Vec<u8> {
+        [&[0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], question].concat()
+    }
+
+    #[test]
+    fn ttls_never_go_below_zero() {
+        let question = asked_name("a.test");
+        let answer = Answer::read(&reply_with_ttl(&question, 10), 7, &question).unwrap();
+        let query = client_query(&question);
+        let mut out = Vec::new();
+        answer.write(&Question::parse(&query).unwrap(), 512, 11, &mut out);
+        assert_eq!(long(&out, out.len() - 10), Some(0));
+        assert_eq!(out[..2], [0, 9]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_packet_of_an_upstream_is_harmful(
+            noise in proptest::collection::vec((any::<u16>(), any::<u8>()), 0..12),
+            tail in proptest::collection::vec(any::<u8>(), 0..64),
+            age_s in any::<u32>(),
+        ) {
+            let question = asked_name("some.name.test");
+            let mut packet = reply_with_ttl(&question, 10);
+            packet.extend_from_slice(&tail);
+            for (at, byte) in noise {
+                let at = usize::from(at) % packet.len();
+                packet[at] = byte;
+            }
+            if let Ok(answer) = Answer::read(&packet, 7, &question) {
+                let query = client_query(&question);
+                let (asked, mut out) = (Question::parse(&query).unwrap(), Vec::new());
+                answer.write(&asked, 512, age_s, &mut out);
+                prop_assert!(Message::from_vec(&out).is_ok(), "{:?} -> {:?}", packet, out);
+            }
+        }
+    }
 }
