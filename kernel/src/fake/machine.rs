@@ -288,24 +288,27 @@ impl Machine {
         *self = fresh;
     }
 
-    /// What shows that a namespace lives without the daemon: a process in it, else a file it is bound to.
+    /// What shows that a namespace lives without the daemon: a process in it, else a file it is bound to, else a
+    /// process that has it open.
     pub(super) fn anchor_of(&self, netns: NetnsId) -> Option<Anchor> {
-        let process = self
-            .processes
-            .iter()
-            .find(|(_, process)| process.netns == netns)
-            .map(|(pid, process)| Anchor::Process(process.supervisor(*pid)));
-        process.or_else(|| {
+        let process = |is_it: &dyn Fn(&Process) -> bool| {
+            let found = self.processes.iter().find(|(_, process)| is_it(process));
+            found.map(|(pid, process)| Anchor::Process(process.supervisor(*pid)))
+        };
+        let path = || {
             let bound = self.paths.iter().find(|(_, bound)| **bound == netns);
             bound.map(|(path, _)| Anchor::Path(path.clone()))
-        })
+        };
+        process(&|process| process.netns == netns)
+            .or_else(path)
+            .or_else(|| process(&|process| process.holds(netns)))
     }
 
     /// True if an anchor still leads to the namespace.
     pub(super) fn holds(&self, anchor: &Anchor, netns: NetnsId) -> bool {
         match anchor {
             Anchor::Process(known) => self.processes.get(&known.pid).is_some_and(|process| {
-                process.supervisor(known.pid) == *known && process.netns == netns
+                process.supervisor(known.pid) == *known && process.holds(netns)
             }),
             Anchor::Path(path) => self.paths.get(path) == Some(&netns),
         }
@@ -340,13 +343,13 @@ impl Machine {
     }
 
     fn is_held(&self, netns: NetnsId) -> bool {
-        let open = |process: &Process| {
-            process.netns == netns || process.descriptors.values().any(|fd| *fd == Some(netns))
-        };
         netns == self.host
             || self.daemon.pins.contains_key(&netns)
             || self.paths.values().any(|bound| *bound == netns)
-            || self.processes.values().any(open)
+            || self
+                .processes
+                .values()
+                .any(|process| process.holds(netns))
     }
 
     fn end_namespace(&mut self, netns: NetnsId) {
@@ -365,6 +368,11 @@ impl Machine {
 }
 
 impl Process {
+    /// True if it runs in the namespace or has it open.
+    pub(super) fn holds(&self, netns: NetnsId) -> bool {
+        self.netns == netns || self.descriptors.values().any(|fd| *fd == Some(netns))
+    }
+
     /// The process as an anchor names it.
     pub(super) fn supervisor(&self, pid: u32) -> Supervisor {
         Supervisor {

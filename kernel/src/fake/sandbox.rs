@@ -59,6 +59,9 @@ impl Machine {
 
     /// What [`crate::Kernel::readopt`] promises.
     pub(super) fn readopt(&mut self, sandbox: &Sandbox) -> Result<(), AdoptError> {
+        if self.daemon.pins.contains_key(&sandbox.netns) {
+            return Ok(());
+        }
         if !self.holds(&sandbox.anchor, sandbox.netns) {
             return Err(AdoptError::Gone {
                 netns: sandbox.netns,
@@ -68,7 +71,7 @@ impl Machine {
         let pin = Pin {
             anchor: Some(sandbox.anchor.clone()),
         };
-        self.daemon.pins.entry(sandbox.netns).or_insert(pin);
+        self.daemon.pins.insert(sandbox.netns, pin);
         Ok(())
     }
 

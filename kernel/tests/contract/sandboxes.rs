@@ -55,9 +55,16 @@ pub fn descriptors_lead_to_namespaces(machine: &mut dyn Machine) {
         .adopt(NetnsHandle::Process { pid })
         .unwrap();
     assert_eq!(by_fd.netns, by_pid.netns);
-    machine.kernel().release(by_fd.netns);
-    machine.end_process(holder);
+    // An open descriptor alone keeps the namespace alive.
+    let events = listen(machine);
+    machine.end_process(pid);
     machine.unbind(&path);
+    let (last_pid, last) = new_sandbox(machine);
+    machine.end_process(last_pid);
+    await_event(&events, &KernelEvent::SandboxEnded(last.netns));
+    assert!(!has_ended(&events, by_fd.netns));
+    machine.end_process(holder);
+    await_event(&events, &KernelEvent::SandboxEnded(by_fd.netns));
 }
 
 pub fn the_end_of_a_sandbox_is_told_though_it_is_pinned(machine: &mut dyn Machine) {
