@@ -288,7 +288,7 @@ impl Machine {
         *self = fresh;
     }
 
-    /// What shows that a namespace lives without the daemon: a process in it, else a file it is bound to, else a
+    /// What shows that a namespace lives without the daemon: a file it is bound to, else a process in it, else a
     /// process that has it open.
     pub(super) fn anchor_of(&self, netns: NetnsId) -> Option<Anchor> {
         let process = |is_it: &dyn Fn(&Process) -> bool| {
@@ -299,8 +299,8 @@ impl Machine {
             let bound = self.paths.iter().find(|(_, bound)| **bound == netns);
             bound.map(|(path, _)| Anchor::Path(path.clone()))
         };
-        process(&|process| process.netns == netns)
-            .or_else(path)
+        path()
+            .or_else(|| process(&|process| process.netns == netns))
             .or_else(|| process(&|process| process.holds(netns)))
     }
 
@@ -346,10 +346,7 @@ impl Machine {
         netns == self.host
             || self.daemon.pins.contains_key(&netns)
             || self.paths.values().any(|bound| *bound == netns)
-            || self
-                .processes
-                .values()
-                .any(|process| process.holds(netns))
+            || self.processes.values().any(|process| process.holds(netns))
     }
 
     fn end_namespace(&mut self, netns: NetnsId) {
