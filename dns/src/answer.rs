@@ -94,12 +94,11 @@ impl Scope<'_> {
         let mut writer = ReplyWriter::begin(out, asked, by.limit(asked));
         match found {
             Found::Addresses(holders) => {
-                let turn = holders.next_turn();
                 if wanted != Wanted::V6 {
-                    rotated(&holders.v4, turn).for_each(|address| writer.v4(address));
+                    holders.next_v4().for_each(|address| writer.v4(address));
                 }
                 if wanted != Wanted::V4 {
-                    rotated(&holders.v6, turn).for_each(|address| writer.v6(address));
+                    holders.next_v6().for_each(|address| writer.v6(address));
                 }
             }
             Found::Pointer(target) if matches!(asked.kind(), kind::PTR | kind::ANY) => {
@@ -110,10 +109,4 @@ impl Scope<'_> {
         writer.end(Code::NoError);
         true
     }
-}
-
-fn rotated<T: Copy>(list: &[T], turn: usize) -> impl Iterator<Item = T> {
-    let start = turn.checked_rem(list.len()).unwrap_or_default();
-    let (back, front) = list.split_at(start);
-    front.iter().chain(back).copied()
 }

@@ -34,7 +34,10 @@ pub struct HostEntry {
 pub(crate) struct Holders {
     pub(crate) v4: Vec<Ipv4Addr>,
     pub(crate) v6: Vec<Ipv6Addr>,
-    turn: AtomicUsize,
+    /// A turn for each family: resolver libraries ask for both at a time, and with two holders and one turn for both
+    /// families each would begin with the same holder for ever.
+    v4_turn: AtomicUsize,
+    v6_turn: AtomicUsize,
 }
 
 impl Holders {
@@ -46,14 +49,26 @@ impl Holders {
         }
     }
 
-    /// Where this answer begins in the lists: each answer starts one further, so that clients which take the first
-    /// address spread over all holders.
-    pub(crate) fn next_turn(&self) -> usize {
-        if self.v4.len().max(self.v6.len()) < 2 {
-            return 0;
-        }
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    /// The IPv4 addresses for one answer.
+    pub(crate) fn next_v4(&self) -> impl Iterator<Item = Ipv4Addr> {
+        rotated(&self.v4, &self.v4_turn)
     }
+
+    /// The IPv6 addresses for one answer.
+    pub(crate) fn next_v6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        rotated(&self.v6, &self.v6_turn)
+    }
+}
+
+/// All of `list`, each time beginning one further, so that clients which take the first one spread over all.
+fn rotated<T: Copy>(list: &[T], turn: &AtomicUsize) -> impl Iterator<Item = T> {
+    let start = match list.len() {
+        // Most names: no write to memory that other cores read.
+        0 | 1 => 0,
+        count => turn.fetch_add(1, Ordering::Relaxed) % count,
+    };
+    let (back, front) = list.split_at(start);
+    front.iter().chain(back).copied()
 }
 
 /// A compiled [`NetworkZone`].
@@ -122,4 +137,46 @@ fn pointer_target(host: &[u8], network: &[u8]) -> Box<[u8]> {
     }
     target.push(0);
     target.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_families_asked_together_both_go_round() {
+        let mut holders = Holders::default();
+        for address in ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2", "fd00::2"] {
+            holders.add(address.parse().unwrap());
+        }
+        let pairs: Vec<_> = (0..3)
+            .map(|_| (holders.next_v4().next(), holders.next_v6().next()))
+            .collect();
+        assert_eq!(pairs[0], pairs[2]);
+        assert_ne!(pairs[0].0, pairs[1].0);
+        assert_ne!(pairs[0].1, pairs[1].1);
+        assert_eq!(
+            (holders.next_v4().count(), holders.next_v6().count()),
+            (2, 2)
+        );
+    }
+
+    #[test]
+    fn a_pointer_that_would_be_too_long_lacks_its_network() {
+        let label = "x".repeat(60);
+        let long = [label.as_str(); 3].join(".");
+        let network: NetworkName = format!("{label}.{}", &label[..50]).parse().unwrap();
+        let address: IpAddr = "10.0.0.1".parse().unwrap();
+        let entry = HostEntry {
+            names: vec![long.clone()],
+            addresses: vec![address],
+        };
+        let zone = Zone::compile(&NetworkZone {
+            name: network,
+            entries: vec![entry],
+        });
+        let target = zone.pointer(address).unwrap();
+        assert_eq!(target.len(), long.len() + 2);
+        assert_eq!(name::length(target), Some(target.len()));
+    }
 }

@@ -247,9 +247,11 @@ impl Walk {
 
     fn into_answer(self, packet: &[u8], flags: u16) -> Answer {
         let code = flags & flag::RESPONSE_CODE;
-        let lifetime_s = match (code, self.counts[1]) {
-            (NO_ERROR, 1..) => self.ttl_least_s.unwrap_or_default().min(POSITIVE_MAX_S),
-            (NO_ERROR | NX_DOMAIN, _) => self.denial_s.unwrap_or_default().min(NEGATIVE_MAX_S),
+        let least_s = self.ttl_least_s.unwrap_or_default();
+        // A SOA record also stands beside an alias whose target lacks the asked type: that is a denial as well.
+        let lifetime_s = match (code, self.counts[1], self.denial_s) {
+            (NO_ERROR, 1.., None) => least_s.min(POSITIVE_MAX_S),
+            (NO_ERROR | NX_DOMAIN, _, Some(denial_s)) => denial_s.min(least_s).min(NEGATIVE_MAX_S),
             _ => 0,
         };
         Answer {
@@ -335,6 +337,24 @@ pub(crate) mod tests {
         answer.write(&Question::parse(&query).unwrap(), 512, 11, &mut out);
         assert_eq!(long(&out, out.len() - 10), Some(0));
         assert_eq!(out[..2], [0, 9]);
+    }
+
+    #[test]
+    fn an_alias_to_nothing_is_kept_as_briefly_as_a_denial() {
+        let question = asked_name("a.test");
+        let mut packet = reply_with_ttl(&question, 900);
+        let authority = [
+            &[0xc0, 12, 0, 6, 0, 1, 0, 0, 3, 0, 0, 22, 0, 0][..],
+            &[1; 20],
+        ]
+        .concat();
+        packet.extend_from_slice(&authority);
+        packet[9] = 1;
+        let answer = Answer::read(&packet, 7, &question).unwrap();
+        assert_eq!(
+            answer.lifetime(),
+            Duration::from_secs(NEGATIVE_MAX_S.into())
+        );
     }
 
     proptest! {

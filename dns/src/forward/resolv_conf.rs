@@ -2,7 +2,7 @@
 //! when asked, and at most once per second: no thread, no watch that misses a replaced symbolic link.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -97,12 +97,11 @@ fn look(path: &Path, port: u16, before: Seen) -> Seen {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    io::Read::read_to_string(
-        &mut io::Read::take(fs::File::open(path)?, FILE_MAX_BYTES),
-        &mut text,
-    )?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(FILE_MAX_BYTES)
+        .read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The servers of a resolv.conf text. Loopback ones count: we ask from the host's namespace, where they live.
