@@ -97,6 +97,20 @@ impl Machine {
         all
     }
 
+    /// The first rule of a table that contains `part`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    #[must_use]
+    pub fn first_rule_with(&self, table: &str, part: &str) -> String {
+        let rules = self.rules(table);
+        let found = rules.iter().find(|rule| rule.contains(part));
+        found
+            .or_fail(&format!("rule with {part:?} in {rules:#?}"))
+            .clone()
+    }
+
     /// Gets a page by HTTP.
     ///
     /// # Panics

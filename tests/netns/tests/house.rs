@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use netns_tests::OrFail;
 
 /// Crates of the workspace, each with those of the workspace that it may use. An absent crate fails the test, so a
 /// new one has to be given its place here.
@@ -65,14 +66,14 @@ fn packages() -> Vec<Package> {
         .manifest_path(manifest)
         .no_deps()
         .exec()
-        .expect("cargo metadata works in a checkout");
+        .or_fail("run cargo metadata");
     metadata.packages
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder of the checkout") {
-        let path = entry.expect("an entry of the checkout").path();
+    for entry in std::fs::read_dir(folder).or_fail("read a folder of the checkout") {
+        let path = entry.or_fail("read an entry of the checkout").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             found.extend(sources(&path));
@@ -85,7 +86,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 /// A source without its comments and texts in quotes.
 fn code_of(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).expect("a source of the checkout");
+    let text = std::fs::read_to_string(path).or_fail("read a source of the checkout");
     text.lines()
         .map(|line| line.split("//").next().unwrap_or_default())
         .map(|line| line.split('"').step_by(2).collect::<Vec<_>>().join("\"\""))
@@ -145,7 +146,7 @@ fn i4_drivers_and_ipam_do_no_io() {
         let folder = package
             .manifest_path
             .parent()
-            .expect("a folder")
+            .or_fail("folder of the manifest")
             .join("src");
         for path in sources(folder.as_std_path()) {
             let code = code_of(&path);
@@ -165,7 +166,7 @@ fn i5_unsafe_stands_only_in_kernel() {
         let folder = package
             .manifest_path
             .parent()
-            .expect("a folder")
+            .or_fail("folder of the manifest")
             .as_std_path();
         for path in sources(folder) {
             let found = words(&code_of(&path)).any(|word| word == "unsafe");
@@ -180,10 +181,10 @@ fn every_source_says_what_it_is_for() {
         let folder = package
             .manifest_path
             .parent()
-            .expect("a folder")
+            .or_fail("folder of the manifest")
             .as_std_path();
         for path in sources(folder) {
-            let text = std::fs::read_to_string(&path).expect("a source of the checkout");
+            let text = std::fs::read_to_string(&path).or_fail("read a source of the checkout");
             let opens = text
                 .lines()
                 .next()

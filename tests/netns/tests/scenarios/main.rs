@@ -1,2 +1,41 @@
-//! The scenarios, by number.
+//! The scenarios by number, and what the field suffers from, as black-box tests: one binary, to link once.
+//!
+//! Every test has a laboratory of its own. Names begin with the scenario's number where it has one.
+
 mod lab_itself;
+
+mod s01_builtin_networks;
+
+mod s02_default_bridge;
+
+mod s04_host_none_container;
+
+mod s07_stop_and_start;
+
+mod s08_options;
+
+mod s13_two_bridges;
+
+mod s16_own_subnets;
+
+mod s18_inspect;
+
+mod s19_refusals;
+
+mod s20_names;
+
+mod s21_ports;
+
+mod s24_from_a_shell;
+
+mod reach;
+
+mod stale_flows;
+
+mod crowd;
+
+mod crash;
+
+mod bad_requests;
+
+mod bad_surroundings;

@@ -1,0 +1,117 @@
+//! S4, S5 and S6: the host's namespace, an empty one, another container's.
+
+use netns_tests::Lab;
+use netns_tests::lab::HOST;
+use netns_tests::oracle::curl;
+
+#[test]
+fn s04_host_mode_shows_the_hosts_interfaces_as_they_are() {
+    let lab = Lab::new();
+    lab.h1.idle("h", "host", &[]);
+    let inside = lab
+        .h1
+        .in_container("h", &["ip", "-o", "address"])
+        .ok()
+        .stdout;
+    assert_eq!(inside, lab.h1.exec(&["ip", "-o", "address"]).ok().stdout);
+    let own = lab.h1.exec(&["readlink", "/proc/self/ns/net"]).ok().stdout;
+    let seen = lab
+        .h1
+        .in_container("h", &["readlink", "/proc/self/ns/net"])
+        .ok()
+        .stdout;
+    assert_eq!(own, seen);
+}
+
+#[test]
+fn s04_two_containers_in_host_mode_must_use_different_ports() {
+    let lab = Lab::new();
+    lab.h1.web("one", 8080, &["--network", "host"]);
+    assert_eq!(
+        lab.outside.get(&format!("http://{HOST}:8080/")).ok().text(),
+        "one"
+    );
+    let second = lab.h1.net(&[
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        "--",
+        "busybox",
+        "httpd",
+        "-f",
+        "-p",
+        "8080",
+    ]);
+    assert!(!second.is_ok(), "{second}");
+    lab.h1.web("two", 8081, &["--network", "host"]);
+    assert_eq!(
+        lab.outside.get(&format!("http://{HOST}:8081/")).ok().text(),
+        "two"
+    );
+}
+
+#[test]
+fn s05_none_mode_has_only_lo_until_someone_configures_it() {
+    let lab = Lab::new();
+    lab.h1.idle("n", "none", &[]);
+    let links = lab.h1.in_container("n", &["ip", "-o", "link"]).ok().stdout;
+    assert_eq!(links.lines().count(), 1, "{links}");
+    assert!(
+        links.contains("lo:") && links.contains("LOOPBACK,UP"),
+        "{links}"
+    );
+    let routes = lab.h1.in_container("n", &["ip", "route"]).ok();
+    assert_eq!(routes.text(), "");
+    assert!(
+        !lab.h1
+            .in_container("n", &["ping", "-c1", "-W1", HOST])
+            .is_ok()
+    );
+    // By hand: a pair between the host and the container.
+    let inode = lab
+        .h1
+        .in_container("n", &["readlink", "/proc/self/ns/net"])
+        .ok();
+    let inode = inode.text();
+    let finder = format!(
+        "for p in /proc/[0-9]*; do [ \"$(readlink $p/ns/net)\" = '{inode}' ] && echo ${{p#/proc/}} && break; done"
+    );
+    let target = lab.h1.sh(&finder).ok().text().to_owned();
+    let line = format!(
+        "ip link add hand0 type veth peer name eth0 netns {target} && ip addr add 10.77.0.1/24 dev hand0 && ip link set hand0 up \
+         && nsenter -t {target} -n sh -c 'ip addr add 10.77.0.2/24 dev eth0 && ip link set eth0 up'"
+    );
+    let _ = lab.h1.sh(&line).ok();
+    let _ = lab
+        .h1
+        .in_container("n", &["ping", "-c1", "-W2", "10.77.0.1"])
+        .ok();
+}
+
+#[test]
+fn s06_a_container_in_anothers_namespace_shares_address_and_ports() {
+    let lab = Lab::new();
+    lab.h1.web("nginx", 80, &["-p", "80:80"]);
+    lab.h1.web("mysql", 3306, &["--network", "container:nginx"]);
+    let address = |name| {
+        lab.h1
+            .in_container(name, &["ip", "-4", "-o", "address"])
+            .ok()
+            .stdout
+    };
+    assert_eq!(address("nginx"), address("mysql"));
+    let page = lab
+        .h1
+        .in_container("nginx", &curl("http://127.0.0.1:3306/"))
+        .ok();
+    assert_eq!(page.text(), "mysql");
+    let taken = ["busybox", "httpd", "-f", "-p", "80"];
+    assert!(!lab.h1.in_container("mysql", &taken).is_ok());
+    assert_eq!(
+        lab.outside.get(&format!("http://{HOST}/")).ok().text(),
+        "nginx"
+    );
+    assert!(!lab.outside.get(&format!("http://{HOST}:3306/")).is_ok());
+    assert!(!lab.h1.get("http://127.0.0.1:3306/").is_ok());
+}

@@ -1,0 +1,281 @@
+//! S20: who answers to which name.
+
+use netns_tests::oracle::{Answer, dig_line};
+use netns_tests::serve::OUTSIDE_ANSWER;
+use netns_tests::{Lab, eventually};
+
+/// Docker's address of the embedded resolver.
+const EMBEDDED: &str = "nameserver 127.0.0.11";
+
+fn ask(lab: &Lab, container: &str, question: &[&str]) -> Answer {
+    Answer::read(&lab.h1.in_container(container, &dig_line(question)))
+}
+
+fn data(lab: &Lab, container: &str, question: &[&str]) -> Vec<String> {
+    ask(lab, container, question).data
+}
+
+#[test]
+fn s20_containers_of_a_network_find_each_other_by_name_alias_and_short_id() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    lab.h1.idle("busybox1", "app", &[]);
+    let flags = [
+        "--name",
+        "busybox2",
+        "--network",
+        "app",
+        "--alias",
+        "db",
+        "--alias",
+        "store",
+    ];
+    let id = lab
+        .h1
+        .run_detached(&flags, &["sleep", "infinity"])
+        .text()
+        .to_owned();
+    let address = lab.h1.address_of("busybox2", "app");
+    let _ = lab
+        .h1
+        .in_container("busybox1", &["ping", "-c1", "-W2", "busybox2"])
+        .ok();
+    for name in [
+        "busybox2",
+        "BusyBox2",
+        "db",
+        "store",
+        &id[..12],
+        "busybox2.app",
+    ] {
+        assert_eq!(
+            data(&lab, "busybox1", &[name, "A"]),
+            [address.as_str()],
+            "{name}"
+        );
+        assert_eq!(
+            data(&lab, "busybox1", &["+tcp", name, "A"]),
+            [address.as_str()],
+            "{name}"
+        );
+    }
+    assert_eq!(data(&lab, "busybox1", &["-x", &address]), ["busybox2.app."]);
+    let v6 = ask(&lab, "busybox1", &["busybox2", "AAAA"]);
+    assert_eq!((v6.status.as_str(), v6.data.len()), ("NOERROR", 0));
+    let file = lab
+        .h1
+        .in_container("busybox1", &["cat", "/etc/resolv.conf"])
+        .ok();
+    assert!(file.stdout.contains(EMBEDDED), "{file}");
+}
+
+#[test]
+fn s20_an_alias_of_several_has_all_their_addresses() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    for name in ["w1", "w2", "w3"] {
+        lab.h1.idle(name, "app", &["--alias", "worker"]);
+    }
+    let mut wanted: Vec<_> = ["w1", "w2", "w3"]
+        .map(|name| lab.h1.address_of(name, "app"))
+        .to_vec();
+    wanted.sort();
+    assert_eq!(data(&lab, "w1", &["worker", "A"]), wanted);
+    // Every one comes first at times.
+    let mut firsts = std::collections::BTreeSet::new();
+    eventually("every holder of the alias to be named first", || {
+        let short = lab.h1.in_container("w1", &["dig", "+short", "worker"]).ok();
+        firsts.insert(short.stdout.lines().next().unwrap_or_default().to_owned());
+        (firsts.len() == 3).then_some(())
+    });
+    let _ = lab.h1.net(&["stop", "w2"]).ok();
+    eventually("the stopped one to be gone", || {
+        (data(&lab, "w1", &["worker", "A"]).len() == 2).then_some(())
+    });
+}
+
+#[test]
+fn s20_names_end_at_the_networks_border() {
+    let lab = Lab::new();
+    for network in ["left", "right"] {
+        let _ = lab.h1.net(&["create", network]).ok();
+    }
+    lab.h1.idle("l", "left", &[]);
+    lab.h1.idle("r", "right", &[]);
+    assert_eq!(data(&lab, "l", &["r", "A"]), [""; 0]);
+    let _ = lab
+        .h1
+        .net(&["connect", "--alias", "guest", "left", "r"])
+        .ok();
+    let address = lab.h1.address_of("r", "left");
+    assert_eq!(data(&lab, "l", &["r", "A"]), [address.as_str()]);
+    assert_eq!(data(&lab, "l", &["guest", "A"]), [address.as_str()]);
+    assert_eq!(
+        data(&lab, "r", &["l", "A"]),
+        [lab.h1.address_of("l", "left")]
+    );
+    let _ = lab.h1.net(&["disconnect", "left", "r"]).ok();
+    assert_eq!(data(&lab, "l", &["r", "A"]), [""; 0]);
+}
+
+#[test]
+fn s20_other_names_are_asked_outside() {
+    let lab = Lab::new();
+    let _resolver = lab.outside.resolver();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    lab.h1.idle("c", "app", &[]);
+    for transport in ["+notcp", "+tcp"] {
+        let answer = data(&lab, "c", &[transport, "www.outside.test", "A"]);
+        assert_eq!(answer, [OUTSIDE_ANSWER], "{transport}");
+    }
+    assert_eq!(ask(&lab, "c", &["absent.example", "A"]).status, "NXDOMAIN");
+    // A name of the network stays inside, whatever the type.
+    let _ = ask(&lab, "c", &["c", "AAAA"]);
+    let _ = ask(&lab, "c", &["c", "MX"]);
+    let questions = lab.outside.read("/run/lab/questions");
+    assert!(
+        !questions.lines().any(|line| line.starts_with("c ")),
+        "{questions}"
+    );
+}
+
+#[test]
+fn s20_without_upstream_the_answer_is_servfail_and_comes_soon() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    let _ = lab.h1.net(&["create", "--internal", "closed"]).ok();
+    lab.h1.idle("c", "app", &[]);
+    lab.h1.idle("i", "closed", &[]);
+    // Nobody listens on port 53 outside: the kernel there says so at once.
+    for container in ["c", "i"] {
+        let ran = lab
+            .h1
+            .in_container(container, &dig_line(&["www.outside.test", "A"]));
+        assert_eq!(Answer::read(&ran).status, "SERVFAIL", "{ran}");
+        assert!(ran.took < std::time::Duration::from_secs(1), "{ran}");
+    }
+}
+
+#[test]
+fn s20_an_internal_network_forwards_nothing() {
+    let lab = Lab::new();
+    let _resolver = lab.outside.resolver();
+    let _ = lab.h1.net(&["create", "--internal", "closed"]).ok();
+    lab.h1.idle("i", "closed", &[]);
+    lab.h1.idle("j", "closed", &[]);
+    assert_eq!(
+        data(&lab, "i", &["j", "A"]),
+        [lab.h1.address_of("j", "closed")]
+    );
+    assert_eq!(
+        ask(&lab, "i", &["www.outside.test", "A"]).status,
+        "SERVFAIL"
+    );
+    assert_eq!(lab.outside.read("/run/lab/questions"), "");
+}
+
+#[test]
+fn s20_the_default_bridge_has_names_only_by_link() {
+    let lab = Lab::new();
+    lab.h1.idle("target", "bridge", &[]);
+    lab.h1.idle("stranger", "bridge", &[]);
+    lab.h1.idle("linked", "bridge", &["--link", "target:db"]);
+    let hosts = |name| {
+        lab.h1
+            .in_container(name, &["cat", "/etc/hosts"])
+            .ok()
+            .stdout
+    };
+    let has = |text: &str, address: &str, name: &str| {
+        text.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            words.next() == Some(address) && words.any(|word| word == name)
+        })
+    };
+    let first = lab.h1.address_of("target", "bridge");
+    assert!(has(&hosts("linked"), &first, "db") && has(&hosts("linked"), &first, "target"));
+    let _ = lab
+        .h1
+        .in_container("linked", &["ping", "-c1", "-W2", "db"])
+        .ok();
+    assert!(!hosts("stranger").contains("target"));
+    // The target comes back elsewhere, and the file follows.
+    let _ = lab.h1.net(&["stop", "target"]).ok();
+    lab.h1.idle("target", "bridge", &["--ip", "172.17.0.77"]);
+    eventually("the link to follow its target", || {
+        has(&hosts("linked"), "172.17.0.77", "db").then_some(())
+    });
+    let _ = lab
+        .h1
+        .in_container("linked", &["ping", "-c1", "-W2", "db"])
+        .ok();
+}
+
+#[test]
+fn s20_a_container_knows_its_own_name() {
+    let lab = Lab::new();
+    let id = lab
+        .h1
+        .run_detached(&["--name", "c1"], &["sleep", "infinity"])
+        .text()
+        .to_owned();
+    let hosts = lab.h1.in_container("c1", &["cat", "/etc/hosts"]).ok();
+    assert!(
+        hosts.stdout.contains(&format!("172.17.0.2\t{}", &id[..12])),
+        "{hosts}"
+    );
+    assert!(hosts.stdout.contains("127.0.0.1\tlocalhost"), "{hosts}");
+    assert_eq!(
+        lab.h1.in_container("c1", &["hostname"]).ok().text(),
+        &id[..12]
+    );
+    let named = lab
+        .h1
+        .net(&[
+            "run",
+            "--rm",
+            "-h",
+            "box",
+            "--",
+            "sh",
+            "-c",
+            "hostname; cat /etc/hosts",
+        ])
+        .ok();
+    assert!(
+        named.stdout.starts_with("box\n") && named.stdout.contains("\tbox"),
+        "{named}"
+    );
+    // The host's own files are as they were.
+    assert_eq!(lab.h1.exec(&["hostname"]).ok().text(), "h1");
+    assert!(!lab.h1.read("/run/lab/hosts").contains("box"));
+}
+
+#[test]
+fn names_work_again_after_the_daemons_death() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    lab.h1.idle("a", "app", &[]);
+    lab.h1.idle("b", "app", &[]);
+    let address = lab.h1.address_of("b", "app");
+    lab.h1.kill();
+    lab.h1.start();
+    assert_eq!(data(&lab, "a", &["b", "A"]), [address]);
+}
+
+#[test]
+fn the_resolver_takes_no_port_of_the_container() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    lab.h1.udp_echo("dnsmasq", 53, &["--network", "app"]);
+    lab.h1.idle("c", "app", &[]);
+    let address = lab.h1.address_of("dnsmasq", "app");
+    let target = format!("UDP:{address}:53");
+    let ask = format!("echo hello | socat -t2 -T2 - {target}");
+    let echo = lab.h1.in_container("c", &["sh", "-c", &ask]).ok();
+    assert_eq!(echo.text(), "dnsmasq hello");
+    assert_eq!(
+        data(&lab, "dnsmasq", &["c", "A"]),
+        [lab.h1.address_of("c", "app")]
+    );
+}
