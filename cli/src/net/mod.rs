@@ -31,6 +31,13 @@ use failure::Failure;
 /// Parses the command line, does what it says and tells how it went.
 #[must_use]
 pub fn main() -> ExitCode {
+    // How `net run -d` starts itself again: no verb of a person's, so neither help nor completions know it.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == run::SUPERVISE)
+    {
+        return end(run::supervise_detached());
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -39,15 +46,17 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE));
         }
     };
-    let code = match dispatch(arguments) {
-        Ok(code) => code,
-        Err(failure) => {
-            if let Some(text) = failure.sentence() {
-                out::say(&text);
-            }
-            failure.code()
+    end(dispatch(arguments))
+}
+
+/// Tells of a failure and makes the exit code.
+fn end(outcome: Result<u8, Failure>) -> ExitCode {
+    let code = outcome.unwrap_or_else(|failure| {
+        if let Some(text) = failure.sentence() {
+            out::say(&text);
         }
-    };
+        failure.code()
+    });
     ExitCode::from(code)
 }
 
@@ -58,7 +67,6 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.verb {
         Verb::Run(args) => return run::run(&client().map_err(Failure::before_command)?, args),
         Verb::Exec(args) => return exec::exec(&client().map_err(Failure::before_command)?, &args),
-        Verb::Supervise(_) => return run::supervise_detached(),
         Verb::Create(args) => networks::create(&client()?, args),
         Verb::Rm(args) => networks::remove(&client()?, &args),
         Verb::Ls(args) => networks::list(&client()?, &args),

@@ -43,6 +43,9 @@ pub(super) fn run(client: &Client, args: Box<RunArgs>) -> Result<u8, Failure> {
     supervise::supervise(&plan, supervise::Attached)
 }
 
+/// First argument of the supervisor of a detached command.
+pub(super) const SUPERVISE: &str = "supervise";
+
 /// The supervisor of a detached command: reads its plan from stdin and reports on stdout.
 pub(super) fn supervise_detached() -> Result<u8, Failure> {
     detach::supervisor()

@@ -54,7 +54,7 @@ pub(in crate::net) struct PortArgs {
     pub(in crate::net) port: Option<String>,
 }
 
-/// Publish further ports of a running container, or withdraw (`unpublish`) some
+/// Publish further ports of a running container
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -20,7 +20,7 @@ pub(super) use start::{ExecArgs, RunArgs};
     name = "net",
     version,
     propagate_version = false,
-    max_term_width = 110,
+    max_term_width = 100,
     after_help = "\
 Examples:
   net create --subnet 172.28.0.0/16 lab      a network
@@ -28,16 +28,17 @@ Examples:
   net run --network lab -- wget -qO- http://web
   net ps                                     what runs, where, with which ports
 
-CONTAINER is a name or id (or the beginning of an id) that netd knows, pid:N for the namespace of a process,
-the path of a namespace, or a name under /run/netns.
+CONTAINER is a name or id (or the beginning of an id) that netd knows, pid:N for the
+namespace of a process, the path of a namespace, or a name under /run/netns.
 
-Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no daemon. run and exec pass on their command's own code, or give
-125 if it was not started, 126 if it cannot be executed, 127 if there is none, 128+N if signal N ended it.",
+Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no daemon. run and exec pass on their
+command's own code, or give 125 if it was not started, 126 if it cannot be executed,
+127 if there is no such program, 128+N if signal N ended it.",
     arg_required_else_help = true
 )]
 pub(super) struct Arguments {
     /// The daemon to talk to: the path of its socket, or unix://PATH [default: /run/netd.sock]
-    #[arg(short = 'H', long, global = true, env = "NETD_HOST", value_hint = ValueHint::FilePath)]
+    #[arg(short = 'H', long, global = true, env = "NETD_HOST", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(super) host: Option<String>,
 
     #[command(subcommand)]
@@ -59,13 +60,12 @@ pub(super) enum Verb {
     Stop(StopArgs),
     Port(PortArgs),
     Publish(PublishArgs),
+    /// Withdraw published ports of a running container
     Unpublish(PublishArgs),
     Status(StatusArgs),
     Events(EventsArgs),
     Version(VersionArgs),
     Completions(CompletionsArgs),
-    #[command(hide = true)]
-    Supervise(SuperviseArgs),
 }
 
 /// How the daemon is: what it serves, what it repaired, what is wrong
@@ -113,13 +113,6 @@ Examples:
 pub(super) struct CompletionsArgs {
     /// The shell
     pub(super) shell: Shell,
-}
-
-/// Supervises a detached command; started by `net run -d`, which writes the plan to stdin
-#[derive(Debug, Args)]
-pub(super) struct SuperviseArgs {
-    /// Shown by ps(1), for people
-    pub(super) _title: Vec<String>,
 }
 
 #[cfg(test)]

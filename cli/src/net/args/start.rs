@@ -93,10 +93,13 @@ pub(in crate::net) struct RunArgs {
 /// A container of `net run` is entered wholly. Of another runtime's container only the network is entered: the program,
 /// which its image need not have, is the host's.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "net exec [OPTIONS] CONTAINER [--] COMMAND [ARGUMENT]...",
+    after_help = "\
 Examples:
   net exec web -- ss -tn state established
-  net exec -e TERM=xterm web -- bash")]
+  net exec -e TERM=xterm web -- bash"
+)]
 pub(in crate::net) struct ExecArgs {
     /// Set a variable of the environment
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = key_value)]

@@ -39,7 +39,7 @@ pub(super) fn reap(main: Pid) -> Result<Option<u8>, Errno> {
 
 /// Ends everything that the command left behind. Orphans become children of this process, the subreaper, so that
 /// only children are ever signalled: their numbers cannot pass to others before they are reaped.
-pub(super) fn end_all(main: Pid, signals: &Signals) -> io::Result<()> {
+pub(super) fn end_all(main: Pid, signals: &mut Signals) -> io::Result<()> {
     let begin = Instant::now();
     let mut asked = BTreeSet::new();
     loop {

@@ -12,7 +12,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use serde::{Deserialize, Serialize};
 
 use super::supervise::{Surroundings, supervise};
-use super::{Plan, before};
+use super::{Plan, SUPERVISE, before};
 use crate::net::failure::Failure;
 use crate::net::out;
 
@@ -32,7 +32,7 @@ pub(super) fn start(plan: &Plan) -> Result<u8, Failure> {
     let plan_text = serde_json::to_vec(plan).map_err(|error| failed(error.into()))?;
     let title = plan.request.name.as_ref().map(ToString::to_string);
     let mut supervisor = Command::new("/proc/self/exe")
-        .arg("supervise")
+        .arg(SUPERVISE)
         .args(title)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -54,7 +54,7 @@ pub(super) fn supervise(plan: &Plan, mut around: impl Surroundings) -> Result<u8
         let main = spawn(plan, stdio)?;
         Ok((bindings, signals, main))
     });
-    let (bindings, signals, main) = match started {
+    let (bindings, mut signals, main) = match started {
         Ok(started) => started,
         Err(failure) => {
             // The first failure is the one to tell; a daemon that is gone sees the process end.
@@ -65,8 +65,9 @@ pub(super) fn supervise(plan: &Plan, mut around: impl Surroundings) -> Result<u8
     // The connection is of no use until the end, and would hold a place in the daemon.
     drop(client);
     let told = around.started(&container).map_err(|error| before(&error));
-    let code = told.and_then(|()| wait(main, &signals, &bindings).map_err(|error| before(&error)));
-    let ended = descendants::end_all(main, &signals).map_err(|error| before(&error));
+    let code =
+        told.and_then(|()| wait(main, &mut signals, &bindings).map_err(|error| before(&error)));
+    let ended = descendants::end_all(main, &mut signals).map_err(|error| before(&error));
     report_exit(plan, &container, *code.as_ref().unwrap_or(&u8::MAX));
     ended.and(code)
 }
@@ -95,7 +96,7 @@ fn prepare(container: &ContainerView, plan: &Plan) -> Result<(Bindings, Signals)
     nix::sys::prctl::set_child_subreaper(true)
         .map_err(|error| before(&format!("cannot become the parent of orphans: {error}")))?;
     let signals =
-        Signals::block().map_err(|error| before(&format!("cannot read signals: {error}")))?;
+        Signals::catch().map_err(|error| before(&format!("cannot catch signals: {error}")))?;
     Ok((bindings, signals))
 }
 
@@ -114,7 +115,7 @@ fn spawn(plan: &Plan, [stdin, stdout, stderr]: [Stdio; 3]) -> Result<Pid, Failur
 }
 
 /// Waits for the command, passes signals on to it and keeps its files bound.
-fn wait(main: Pid, signals: &Signals, bindings: &Bindings) -> io::Result<u8> {
+fn wait(main: Pid, signals: &mut Signals, bindings: &Bindings) -> io::Result<u8> {
     let mut all_bound = true;
     loop {
         if let Some(code) = descendants::reap(main)? {
