@@ -5,10 +5,12 @@
 //! say is never told to a sandbox that asks others.
 
 mod cache;
-mod exchange;
-mod message;
 mod race;
 mod resolv_conf;
+
+mod exchange;
+mod message;
+mod records;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

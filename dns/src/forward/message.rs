@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 
-use crate::name::NAME_MAX_BYTES;
+use super::records::Walk;
 use crate::question::{HEADER_BYTES, OUR_UDP_BYTES, Question, flag, kind, word};
 use crate::reply::{append_opt, write_header};
 
@@ -97,13 +97,32 @@ impl Answer {
         };
         let walk = Walk::over(packet, HEADER_BYTES + asked.len()).ok_or(Lie)?;
         if walk.can_be_cut {
-            return Ok(walk.into_answer(packet, flags));
+            return Ok(Self::cut(packet, walk, flags));
         }
         // EDNS stands between other records: cutting it out would shift what compression points to.
         message.edns = None;
         let packet = message.to_vec().map_err(|_| Lie)?;
         let walk = Walk::over(&packet, HEADER_BYTES + asked.len()).ok_or(Lie)?;
-        Ok(walk.into_answer(&packet, flags))
+        Ok(Self::cut(&packet, walk, flags))
+    }
+
+    /// What of a packet is passed on, and for how long it may be kept.
+    fn cut(packet: &[u8], walk: Walk, flags: u16) -> Self {
+        let code = flags & flag::RESPONSE_CODE;
+        let least_s = walk.ttl_least_s.unwrap_or_default();
+        // A SOA record also stands beside an alias whose target lacks the asked type: that is a denial as well.
+        let lifetime_s = match (code, walk.counts[1], walk.denial_s) {
+            (NO_ERROR, 1.., None) => least_s.min(POSITIVE_MAX_S),
+            (NO_ERROR | NX_DOMAIN, _, Some(denial_s)) => denial_s.min(least_s).min(NEGATIVE_MAX_S),
+            _ => 0,
+        };
+        Self {
+            bytes: packet.get(..walk.end).unwrap_or(packet).into(),
+            flags,
+            counts: walk.counts,
+            ttl_offsets: walk.ttl_offsets.into(),
+            lifetime_s,
+        }
     }
 
     /// An error without a question, as some servers send on what they cannot read.
@@ -189,124 +208,12 @@ fn same_question(echoed: &[u8], asked: &[u8]) -> bool {
     name.eq_ignore_ascii_case(asked_name) && rest == asked_rest
 }
 
-/// One pass over the records behind the question.
-#[derive(Default)]
-struct Walk {
-    counts: [u16; 4],
-    ttl_offsets: Vec<usize>,
-    ttl_least_s: Option<u32>,
-    /// The smaller of the TTL and the last field of the SOA record in the authority section (RFC 2308 section 5).
-    denial_s: Option<u32>,
-    end: usize,
-    /// Whether all that stays stands before `end`.
-    can_be_cut: bool,
-}
-
-impl Walk {
-    fn over(packet: &[u8], from: usize) -> Option<Self> {
-        let counts = [
-            word(packet, 4)?,
-            word(packet, 6)?,
-            word(packet, 8)?,
-            word(packet, 10)?,
-        ];
-        let mut walk = Self {
-            counts,
-            end: from,
-            can_be_cut: true,
-            ..Self::default()
-        };
-        let (mut at, mut opt_seen) = (from, false);
-        for (section, count) in counts.iter().enumerate().skip(1) {
-            for _ in 0..*count {
-                let record = RecordPlace::at(packet, at)?;
-                at = record.end;
-                if record.kind == kind::OPT {
-                    opt_seen = true;
-                    walk.counts[section] -= 1;
-                } else {
-                    walk.can_be_cut &= !opt_seen;
-                    walk.end = at;
-                    walk.note(packet, &record, section)?;
-                }
-            }
-        }
-        Some(walk)
-    }
-
-    fn note(&mut self, packet: &[u8], record: &RecordPlace, section: usize) -> Option<()> {
-        const AUTHORITY: usize = 2;
-        let ttl_s = long(packet, record.ttl_at)?;
-        self.ttl_offsets.push(record.ttl_at);
-        self.ttl_least_s = Some(self.ttl_least_s.map_or(ttl_s, |least| least.min(ttl_s)));
-        if section == AUTHORITY && record.kind == kind::SOA {
-            self.denial_s = Some(ttl_s.min(long(packet, record.end.checked_sub(4)?)?));
-        }
-        Some(())
-    }
-
-    fn into_answer(self, packet: &[u8], flags: u16) -> Answer {
-        let code = flags & flag::RESPONSE_CODE;
-        let least_s = self.ttl_least_s.unwrap_or_default();
-        // A SOA record also stands beside an alias whose target lacks the asked type: that is a denial as well.
-        let lifetime_s = match (code, self.counts[1], self.denial_s) {
-            (NO_ERROR, 1.., None) => least_s.min(POSITIVE_MAX_S),
-            (NO_ERROR | NX_DOMAIN, _, Some(denial_s)) => denial_s.min(least_s).min(NEGATIVE_MAX_S),
-            _ => 0,
-        };
-        Answer {
-            bytes: packet.get(..self.end).unwrap_or(packet).into(),
-            flags,
-            counts: self.counts,
-            ttl_offsets: self.ttl_offsets.into(),
-            lifetime_s,
-        }
-    }
-}
-
-/// Where one record's parts stand.
-struct RecordPlace {
-    kind: u16,
-    ttl_at: usize,
-    end: usize,
-}
-
-impl RecordPlace {
-    fn at(packet: &[u8], at: usize) -> Option<Self> {
-        let fixed = skip_name(packet, at)?;
-        let end = fixed + 10 + usize::from(word(packet, fixed + 8)?);
-        (end <= packet.len()).then_some(Self {
-            kind: word(packet, fixed)?,
-            ttl_at: fixed + 4,
-            end,
-        })
-    }
-}
-
-/// The byte behind a name that may end in a compression pointer, which is not followed.
-fn skip_name(packet: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    while at - from < NAME_MAX_BYTES {
-        match usize::from(*packet.get(at)?) {
-            0 => return Some(at + 1),
-            label @ 1..=63 => at += 1 + label,
-            192.. => return Some(at + 2),
-            _ => return None,
-        }
-    }
-    None
-}
-
-fn long(bytes: &[u8], at: usize) -> Option<u32> {
-    let four = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_be_bytes(four.try_into().ok()?))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::forward::records::long;
     use crate::name::labels_of;
 
     /// A question for the A record of a name.
