@@ -3,6 +3,8 @@
 //! Must not know what is tested. The switch is a bridge in a namespace of its own, so no link ever appears in the
 //! namespace that the tests are started in.
 
+use std::io::Write;
+
 use crate::host::{Host, HostOptions};
 use crate::{Machine, OrFail};
 
@@ -117,13 +119,24 @@ impl Drop for Lab {
         if !std::thread::panicking() {
             return;
         }
-        eprintln!("\nmachines of this test, as you enter them (NETNS_KEEP=1 keeps them):");
+        let mut text =
+            "\nmachines of this test, as you enter them (NETNS_KEEP=1 keeps them):\n".to_owned();
         for line in self.entered.borrow().iter() {
-            eprintln!("{line}");
+            text.push_str(&format!("{line}\n"));
         }
-        eprintln!("\nlast lines of netd's log:\n{}", self.h1.log_tail(40));
+        text.push_str(&format!(
+            "\nlast lines of netd's log:\n{}\n",
+            self.h1.log_tail(40)
+        ));
+        eprintln!("{text}");
         if std::env::var_os("NETNS_KEEP").is_some_and(|value| value == "1") {
-            eprintln!("kept until process {} is killed", std::process::id());
+            // The test runner keeps what is printed by eprintln! until the test ends, which this one never does.
+            let mut stderr = std::io::stderr();
+            let _ = writeln!(
+                stderr,
+                "{text}kept until process {} is killed",
+                std::process::id()
+            );
             loop {
                 std::thread::park();
             }

@@ -48,3 +48,42 @@ fn a_machine_takes_everything_with_it() {
         (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
 }
+
+#[test]
+fn the_attack_on_loopback_succeeds_without_a_defence() {
+    let lab = Lab::without_daemon(HostOptions::default());
+    let service = [
+        "socat",
+        "TCP-LISTEN:9090,bind=127.0.0.1,fork,reuseaddr",
+        "SYSTEM:echo secret",
+    ];
+    let _service = lab.h1.spawn(&service, &[], "/run/lab/service.log");
+    lab.h1.machine_listens("-t", 9090);
+    lab.outside.aim_loopback_at(HOST);
+    assert_eq!(lab.outside.steal_from_loopback(OUTSIDE, 9090), "");
+    // What a daemon turns on for published ports, without thinking further.
+    let _ = lab
+        .h1
+        .sh("echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet")
+        .ok();
+    assert_eq!(lab.outside.steal_from_loopback(OUTSIDE, 9090), "secret");
+}
+
+#[test]
+fn datagrams_are_echoed() {
+    let lab = Lab::without_daemon(HostOptions::default());
+    let echo = [
+        "socat",
+        "UDP-RECVFROM:5000,fork,reuseaddr",
+        "SYSTEM:read -r l; echo one $l",
+    ];
+    let _echo = lab.h1.spawn(&echo, &[], "/run/lab/echo.log");
+    lab.h1.machine_listens("-u", 5000);
+    for _ in 0..2 {
+        assert_eq!(
+            lab.outside.udp_ask(&format!("{HOST}:5000"), 40000, "hello"),
+            "one hello"
+        );
+    }
+    assert_eq!(lab.outside.udp_ask(&format!("{HOST}:5001"), 0, "hello"), "");
+}
