@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use netd_api::{Client, ContainerName, ContainerView, ErrorCode, Netns};
@@ -112,29 +113,42 @@ fn open_file(path: &Path) -> Result<Target, Failure> {
     }))
 }
 
-/// The name under which netd knows `text`, however it is spelled.
+/// The name under which netd knows `text`: a name as it is, a process or a path by the namespace that it stands for.
 pub(super) fn known(client: &Client, text: &str) -> Result<String, Failure> {
-    let spelled = spelling(text)?;
-    let fits = |view: &&ContainerView| match &spelled {
-        Spelling::Process(pid) => view.pid == Some(*pid) && view.ended.is_none(),
-        Spelling::Path(path) => {
-            view.netns_path.as_ref() == Some(path)
-                || path
-                    .file_name()
-                    .is_some_and(|name| name == view.name.as_str())
-        }
-        Spelling::Name(_) => false,
+    let path = match spelling(text)? {
+        Spelling::Name(name) => return Ok(name),
+        Spelling::Process(pid) => process_netns(pid),
+        Spelling::Path(path) => path,
     };
-    if let Spelling::Name(name) = spelled {
-        return Ok(name);
-    }
+    let wanted = identity(&path);
+    let fits = |view: &&ContainerView| {
+        let kept = view
+            .netns_path
+            .clone()
+            .or_else(|| view.pid.map(process_netns));
+        // A container in another's namespace, or in the host's, is not what stands for that namespace.
+        let is_own = view.ended.is_none() && view.namespace == "private";
+        is_own
+            && kept
+                .is_some_and(|kept| kept == path || (wanted.is_some() && wanted == identity(&kept)))
+    };
     let containers = client.containers()?;
     let found = containers.iter().find(fits);
     found.map(|view| view.id.to_string()).ok_or_else(|| {
         Failure::Refused(format!(
-            "netd knows no container that is {text}; `net ps` shows those it knows"
+            "netd knows no running container in the namespace of {text}; `net ps` shows those it knows"
         ))
     })
+}
+
+fn process_netns(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
+}
+
+/// Device and inode, which are a namespace's identity (namespaces(7)).
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 #[cfg(test)]

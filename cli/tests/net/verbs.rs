@@ -242,28 +242,43 @@ fn connect_hands_over_names_processes_and_files() {
 }
 
 #[test]
-fn disconnect_finds_the_container_however_it_is_spelled() {
-    let daemon = daemon();
-    assert_eq!(
-        daemon.run(&["disconnect", "-f", "lab", "c1"]).status.code(),
-        Some(0)
+fn disconnect_finds_the_container_by_its_namespace() {
+    let files = tempfile::tempdir().unwrap();
+    let own = std::process::id();
+    let daemon = Daemon::new(move |line, _| match line {
+        "GET /containers" => {
+            let mut sharing = support::container("sharing", files.path());
+            sharing["id"] = json!("aa".repeat(32));
+            sharing["namespace"] = json!("container:x");
+            sharing["pid"] = json!(own);
+            let mut holding = support::container("c1", files.path());
+            holding["pid"] = json!(own);
+            (200, json!([sharing, holding]))
+        }
+        _ => (204, Value::Null),
+    });
+    let path = format!("/proc/{own}/ns/net");
+    let pid = format!("pid:{own}");
+    for container in ["c1", &path, &pid, "/proc/self/ns/net"] {
+        let output = daemon.run(&["disconnect", "-f", "lab", container]);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{container}: {}",
+            stderr(&output)
+        );
+    }
+    let sent = daemon.bodies("POST /networks/lab/disconnect");
+    assert_eq!(sent[0], json!({"container": "c1", "force": true}));
+    assert!(
+        sent[1..]
+            .iter()
+            .all(|body| body["container"] == "f9".repeat(32)),
+        "{sent:?}"
     );
-    assert_eq!(
-        daemon
-            .run(&["disconnect", "lab", "/run/netns/c1"])
-            .status
-            .code(),
-        Some(0)
-    );
-    assert_eq!(
-        daemon.run(&["disconnect", "lab", "pid:1"]).status.code(),
-        Some(1)
-    );
-    let expected = [
-        json!({"container": "c1", "force": true}),
-        json!({"container": "f9".repeat(32), "force": false}),
-    ];
-    assert_eq!(daemon.bodies("POST /networks/lab/disconnect"), expected);
+    let other = daemon.run(&["disconnect", "lab", "/tmp/c1"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains("knows no running container in the namespace of /tmp/c1"));
 }
 
 #[test]

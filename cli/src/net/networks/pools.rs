@@ -15,10 +15,9 @@ pub(super) enum PoolError {
         given: String,
         subnets: Vec<Subnet>,
     },
-    #[error("{flag} is given twice for {subnet}: {first} and {second}")]
+    #[error("{flag} is given twice for one subnet: {first} and {second}")]
     Twice {
         flag: &'static str,
-        subnet: String,
         first: String,
         second: String,
     },
@@ -53,62 +52,58 @@ pub(super) fn assemble(args: &CreateArgs) -> Result<Vec<PoolRequest>, PoolError>
         });
     }
     for range in &args.ip_range {
-        let pool = home(
-            &mut pools,
-            args,
-            "--ip-range",
-            &range.to_string(),
-            range.first(),
-        )?;
-        put(&mut pool.range, *range, "--ip-range", pool.subnet)?;
+        let claim = Claim::new("--ip-range", range, range.first());
+        let pool = claim.home(&mut pools)?;
+        put(&mut pool.range, *range, &claim)?;
     }
     for gateway in &args.gateway {
-        let pool = home(
-            &mut pools,
-            args,
-            "--gateway",
-            &gateway.to_string(),
-            *gateway,
-        )?;
-        put(&mut pool.gateway, *gateway, "--gateway", pool.subnet)?;
+        let claim = Claim::new("--gateway", gateway, *gateway);
+        let pool = claim.home(&mut pools)?;
+        put(&mut pool.gateway, *gateway, &claim)?;
     }
     for (name, address) in &args.aux_address {
-        let given = format!("{name}={address}");
-        let pool = home(&mut pools, args, "--aux-address", &given, *address)?;
-        pool.aux.insert(name.clone(), *address);
+        let claim = Claim::new("--aux-address", &format!("{name}={address}"), *address);
+        claim.home(&mut pools)?.aux.insert(name.clone(), *address);
     }
     Ok(pools)
 }
 
-fn home<'p>(
-    pools: &'p mut [PoolRequest],
-    args: &CreateArgs,
+/// A flag that belongs to the subnet its address lies in.
+struct Claim {
     flag: &'static str,
-    given: &str,
+    given: String,
     address: IpAddr,
-) -> Result<&'p mut PoolRequest, PoolError> {
-    let holds =
-        |pool: &&mut PoolRequest| pool.subnet.is_some_and(|subnet| subnet.contains(address));
-    pools
-        .iter_mut()
-        .find(holds)
-        .ok_or_else(|| PoolError::Homeless {
-            flag,
-            given: given.to_owned(),
-            subnets: args.subnet.clone(),
-        })
 }
 
-fn put<T: ToString>(
-    place: &mut Option<T>,
-    value: T,
-    flag: &'static str,
-    subnet: Option<Subnet>,
-) -> Result<(), PoolError> {
+impl Claim {
+    fn new(flag: &'static str, given: &impl ToString, address: IpAddr) -> Self {
+        let given = given.to_string();
+        Self {
+            flag,
+            given,
+            address,
+        }
+    }
+
+    fn home<'p>(&self, pools: &'p mut [PoolRequest]) -> Result<&'p mut PoolRequest, PoolError> {
+        let subnets: Vec<Subnet> = pools.iter().filter_map(|pool| pool.subnet).collect();
+        let holds =
+            |pool: &&mut PoolRequest| pool.subnet.is_some_and(|own| own.contains(self.address));
+        pools
+            .iter_mut()
+            .find(holds)
+            .ok_or_else(|| PoolError::Homeless {
+                flag: self.flag,
+                given: self.given.clone(),
+                subnets,
+            })
+    }
+}
+
+fn put<T: ToString>(place: &mut Option<T>, value: T, claim: &Claim) -> Result<(), PoolError> {
     if let Some(first) = place {
         return Err(PoolError::Twice {
-            flag,
-            subnet: subnet.map_or_else(String::new, |subnet| subnet.to_string()),
+            flag: claim.flag,
             first: first.to_string(),
             second: value.to_string(),
         });
@@ -160,7 +155,7 @@ mod tests {
             ),
             (
                 "--subnet 10.0.0.0/24 --gateway 10.0.0.1,10.0.0.2",
-                "--gateway is given twice for 10.0.0.0/24: 10.0.0.1 and 10.0.0.2",
+                "--gateway is given twice for one subnet: 10.0.0.1 and 10.0.0.2",
             ),
             (
                 "--subnet 10.0.0.0/8 --subnet 10.1.0.0/16",

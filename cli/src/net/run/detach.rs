@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use netd_api::ContainerView;
@@ -32,6 +33,7 @@ pub(super) fn start(plan: &Plan) -> Result<u8, Failure> {
     let plan_text = serde_json::to_vec(plan).map_err(|error| failed(error.into()))?;
     let title = plan.request.name.as_ref().map(ToString::to_string);
     let mut supervisor = Command::new("/proc/self/exe")
+        .arg0("net")
         .arg(SUPERVISE)
         .args(title)
         .stdin(Stdio::piped())
