@@ -1,1 +1,194 @@
-//! The kernel of this machine.
+//! The kernel of this machine, by netlink, /proc and the namespaces' own files.
+//!
+//! Reading order: `session` and `attributes` (how to talk), `namespace` and `sysctl` (where), `links`, `addresses`,
+//! `routes` and `flows` (what about), `resolver` and `ports` (sockets), `holders`, `sandboxes` and `adopt` (whose end
+//! is whose), `apply` and `observe` (the two halves of the door), `events` (who else does something).
+
+mod attributes;
+mod session;
+
+mod namespace;
+mod sysctl;
+
+mod addresses;
+mod flows;
+mod links;
+mod routes;
+
+mod listeners;
+mod ports;
+mod resolver;
+
+mod adopt;
+mod holders;
+mod processes;
+mod sandboxes;
+
+mod apply;
+mod events;
+mod observe;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use netd_model::desired::{KernelState, Sysctl};
+use netd_model::{EndpointId, IfName, NetnsId, Op, PublishedPort, Sandbox, Subnet, Supervisor};
+
+use self::apply::Application;
+use self::events::Watch;
+use self::flows::Flows;
+use self::namespace::Namespace;
+use self::ports::Ports;
+use self::sandboxes::Sandboxes;
+use crate::{
+    AdoptError, ApplyError, HostInterface, Kernel, KernelError, KernelEvent, NetnsHandle,
+    ReservePortError, ResolverSockets, Signal,
+};
+
+/// Netlink sockets in the daemon's namespace: as many requests go on at a time. More would only wait for the kernel's
+/// own lock (rtnl).
+const SESSIONS: usize = 4;
+
+/// The kernel of this machine, seen from one network namespace.
+pub struct Linux {
+    home: Namespace,
+    sandboxes: Arc<Sandboxes>,
+    flows: Flows,
+    ports: Ports,
+    watches: Mutex<Vec<Watch>>,
+}
+
+impl Linux {
+    /// Works in the network namespace of the calling thread, from whatever threads it is used later.
+    ///
+    /// # Errors
+    /// [`KernelError::Os`] when the kernel has no netlink or the files of namespaces, or forbids them: netd needs
+    /// `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`.
+    pub fn open() -> Result<Self, KernelError> {
+        let open = || {
+            let home = Namespace::here(SESSIONS)?;
+            Ok(Self {
+                flows: Flows::open(&home)?,
+                home,
+                sandboxes: Arc::new(Sandboxes::new()?),
+                ports: Ports::default(),
+                watches: Mutex::default(),
+            })
+        };
+        open().map_err(refused("open netlink in the daemon's network namespace"))
+    }
+}
+
+/// Makes a [`KernelError`] of the kernel's answer.
+fn refused(action: impl Into<String>) -> impl FnOnce(io::Error) -> KernelError {
+    // A sentence of our own may already have come up from below.
+    |error| match error.downcast::<KernelError>() {
+        Ok(known) => known,
+        Err(source) => KernelError::Os {
+            action: action.into(),
+            source,
+        },
+    }
+}
+
+impl Kernel for Linux {
+    fn adopt(&self, handle: NetnsHandle) -> Result<Sandbox, AdoptError> {
+        adopt::adopt(&self.sandboxes, self.home.id, handle)
+    }
+
+    fn readopt(&self, sandbox: &Sandbox) -> Result<(), AdoptError> {
+        adopt::readopt(&self.sandboxes, sandbox)
+    }
+
+    fn release(&self, netns: NetnsId) {
+        self.sandboxes.release(netns);
+    }
+
+    fn own_netns(&self) -> NetnsId {
+        self.home.id
+    }
+
+    fn observe(&self, about: &KernelState) -> Result<KernelState, KernelError> {
+        observe::observe(self, about).map_err(refused("look at the state of the kernel"))
+    }
+
+    fn apply(&self, ops: &[Op]) -> Result<(), ApplyError> {
+        Application::new(self).run(ops)
+    }
+
+    fn routed_subnets(&self) -> Result<Vec<(Subnet, IfName)>, KernelError> {
+        observe::routed_subnets(self).map_err(refused("list the host's routes"))
+    }
+
+    fn host_interface(&self, name: &IfName) -> Result<Option<HostInterface>, KernelError> {
+        observe::host_interface(self, name)
+            .map_err(|error| refused(format!("look at interface {name}"))(error))
+    }
+
+    fn host_addresses(&self) -> Result<BTreeSet<IpAddr>, KernelError> {
+        observe::host_addresses(self).map_err(refused("list the host's addresses"))
+    }
+
+    fn forwards_ipv4(&self) -> Result<bool, KernelError> {
+        let read = self
+            .home
+            .read_parameter(&Sysctl::global("ipv4/ip_forward"))
+            .map_err(refused("read ipv4/ip_forward"))?;
+        Ok(read.as_deref() == Some("1"))
+    }
+
+    fn identify(&self, pid: u32) -> Result<Supervisor, AdoptError> {
+        processes::process(pid).ok_or(AdoptError::NoSuchProcess { pid })
+    }
+
+    fn signal(&self, process: Supervisor, signal: Signal) -> Result<bool, KernelError> {
+        processes::signal(process, signal)
+            .map_err(|error| refused(format!("signal process {}", process.pid))(error))
+    }
+
+    fn children(&self, process: Supervisor) -> Result<Vec<Supervisor>, KernelError> {
+        processes::children(process)
+            .map_err(|error| refused(format!("list the children of {}", process.pid))(error))
+    }
+
+    fn boot_id(&self) -> Result<String, KernelError> {
+        let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        let text = read.map_err(refused("read the identity of this boot"))?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    fn reserve_ports(
+        &self,
+        endpoint: EndpointId,
+        ports: &[PublishedPort],
+    ) -> Result<(), ReservePortError> {
+        self.ports.reserve(&self.home, endpoint, ports)
+    }
+
+    fn release_ports(&self, endpoint: EndpointId, keep: &[PublishedPort]) {
+        self.ports.release(endpoint, keep);
+    }
+
+    fn open_resolver(
+        &self,
+        netns: NetnsId,
+        preferred: Option<u16>,
+    ) -> Result<ResolverSockets, KernelError> {
+        let pin = self.sandboxes.get(netns)?;
+        resolver::open(&pin.namespace, preferred)
+            .map_err(|error| refused(format!("open the resolver's sockets in {netns}"))(error))
+    }
+
+    fn watch(&self, tell: Box<dyn Fn(KernelEvent) + Send + Sync>) -> Result<(), KernelError> {
+        let watch = events::start(&self.home, Arc::clone(&self.sandboxes), tell)
+            .map_err(refused("listen to the kernel's notices"))?;
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.push(watch);
+        Ok(())
+    }
+}

@@ -1,0 +1,385 @@
+//! The steps, one by one. Each is done entirely or undone; knows what a step means, not why it is taken.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use netd_model::desired::{LinkChange, Mark, NewVeth, Sysctl};
+use netd_model::{IfName, Mac, NetnsId, Op};
+use nix::libc;
+
+use super::addresses::{self, LinkAddress};
+use super::namespace::Namespace;
+use super::sandboxes::Pin;
+use super::session::errno;
+use super::{Linux, links, refused, resolver, routes};
+use crate::{ApplyError, KernelError};
+
+/// One call of [`crate::Kernel::apply`].
+pub(super) struct Application<'a> {
+    linux: &'a Linux,
+    /// Interface numbers looked up so far. Only within one call: a name may come to mean another interface.
+    indexes: BTreeMap<(NetnsId, IfName), u32>,
+}
+
+/// The namespace that a step is about.
+enum Place<'a> {
+    Home(&'a Namespace),
+    Sandbox(Arc<Pin>),
+}
+
+impl std::ops::Deref for Place<'_> {
+    type Target = Namespace;
+
+    fn deref(&self) -> &Namespace {
+        match self {
+            Self::Home(home) => home,
+            Self::Sandbox(pin) => &pin.namespace,
+        }
+    }
+}
+
+impl<'a> Application<'a> {
+    /// Nothing done yet.
+    pub(super) fn new(linux: &'a Linux) -> Self {
+        Self {
+            linux,
+            indexes: BTreeMap::new(),
+        }
+    }
+
+    /// Makes the steps in their order, up to the first that fails. Links that are deleted one after the other go
+    /// together.
+    pub(super) fn run(mut self, ops: &[Op]) -> Result<(), ApplyError> {
+        let mut index = 0;
+        while index < ops.len() {
+            let doomed: Vec<(&IfName, Mark)> = ops[index..].iter().map_while(doomed).collect();
+            let (done, result) = if doomed.is_empty() {
+                (0, self.one(&ops[index]).map(|()| 1))
+            } else {
+                self.delete_links(&doomed)
+            };
+            match result {
+                Ok(count) => index += count,
+                Err(source) => {
+                    return Err(ApplyError {
+                        index: index + done,
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, op: &Op) -> Result<(), KernelError> {
+        match op {
+            Op::WriteSysctl { netns, key, value } => {
+                let place = self.place(*netns)?;
+                let action = || format!("set {} to {value} in {}", key.path(), place.id);
+                place
+                    .write_parameter(key, value)
+                    .map_err(|error| refused(action())(error))
+            }
+            Op::CreateBridge {
+                name,
+                mark,
+                mac,
+                mtu_bytes,
+            } => self.create_bridge(name, *mark, *mac, *mtu_bytes),
+            Op::CreateVeth(veth) => self.create_veth(veth),
+            Op::SetLink { name, change } => self.set_link(None, name, change),
+            Op::SetInterface {
+                netns,
+                name,
+                change,
+            } => self.set_link(Some(*netns), name, change),
+            Op::AddAddress {
+                netns,
+                interface,
+                address,
+            } => {
+                let place = self.place(*netns)?;
+                let action = format!("add {address} to {interface} in {}", place.id);
+                let index = self.index(&place, interface, &action)?;
+                let on = LinkAddress {
+                    index,
+                    address: *address,
+                };
+                addresses::add(&mut place.session(), on).map_err(refused(action))
+            }
+            Op::RemoveAddress {
+                netns,
+                interface,
+                address,
+            } => self.remove_address(*netns, interface, *address),
+            Op::AddRoute { netns, route } => {
+                let place = self.place(Some(*netns))?;
+                routes::set(&mut place.session(), route).map_err(|error| {
+                    let (to, via) = (route.destination, route.gateway);
+                    refused(format!("set route {to} via {via} in {netns}"))(error)
+                })
+            }
+            Op::RemoveRoute { netns, route } => {
+                let place = self.place(Some(*netns))?;
+                routes::remove(&mut place.session(), route).map_err(|error| {
+                    let (to, via) = (route.destination, route.gateway);
+                    refused(format!("remove route {to} via {via} in {netns}"))(error)
+                })
+            }
+            Op::RedirectDns { netns, port } => {
+                resolver::redirect(&self.linux.sandboxes.get(*netns)?.namespace, *port)
+            }
+            // Comes in runs, which `run` takes whole.
+            Op::DeleteLink { name, mark } => self.delete_links(&[(name, *mark)]).1.map(|_| ()),
+            Op::ForgetFlows(filter) => self
+                .linux
+                .flows
+                .forget(&self.linux.home, filter)
+                .map_err(|error| refused(format!("forget the tracked flows {filter:?}"))(error)),
+        }
+    }
+
+    fn place(&self, netns: Option<NetnsId>) -> Result<Place<'a>, KernelError> {
+        match netns {
+            None => Ok(Place::Home(&self.linux.home)),
+            Some(netns) => Ok(Place::Sandbox(self.linux.sandboxes.get(netns)?)),
+        }
+    }
+
+    /// The number of an interface; an error if there is none of that name.
+    fn index(
+        &mut self,
+        place: &Namespace,
+        name: &IfName,
+        action: &str,
+    ) -> Result<u32, KernelError> {
+        if let Some(index) = self.indexes.get(&(place.id, name.clone())) {
+            return Ok(*index);
+        }
+        let found = links::by_name(&mut place.session(), name).map_err(refused(action))?;
+        let link =
+            found.ok_or_else(|| refused(action)(io::Error::from_raw_os_error(libc::ENODEV)))?;
+        self.indexes.insert((place.id, name.clone()), link.index);
+        Ok(link.index)
+    }
+
+    /// Made under a name of its own, marked in the same system call, and only then named as wished: a crash leaves
+    /// nothing without a mark, and a race with another maker of that name is lost without touching theirs.
+    fn create_bridge(
+        &mut self,
+        name: &IfName,
+        mark: Mark,
+        mac: Mac,
+        mtu_bytes: u32,
+    ) -> Result<(), KernelError> {
+        let action = || format!("create bridge {name}");
+        let refuse = |error| refused(action())(error);
+        let mut session = self.linux.home.session();
+        if links::by_name(&mut session, name)
+            .map_err(refuse)?
+            .is_some()
+        {
+            return Err(KernelError::ForeignLink { name: name.clone() });
+        }
+        let unborn = IfName::new(&format!("nd{:08x}", random() >> 32))
+            .map_err(|error| refuse(io::Error::other(error)))?;
+        let (made, marked) = session
+            .request_pair(
+                links::new_bridge(unborn.as_str(), mac, mtu_bytes),
+                links::mark_port(unborn.as_str(), mark, None),
+            )
+            .map_err(refuse)?;
+        made.map_err(refuse)?;
+        let born = links::by_name(&mut session, &unborn).map_err(refuse)?;
+        let index = born
+            .map(|link| link.index)
+            .ok_or_else(|| refuse(io::Error::from_raw_os_error(libc::ENODEV)))?;
+        let named = marked.and_then(|()| session.request(links::rename(index, name), 0));
+        named.map_err(|error| {
+            let undone = session.request(links::delete(index), 0);
+            log_undone(&unborn, undone);
+            if errno(&error) == Some(libc::EEXIST) {
+                KernelError::ForeignLink { name: name.clone() }
+            } else {
+                refuse(error)
+            }
+        })
+    }
+
+    fn create_veth(&mut self, veth: &NewVeth) -> Result<(), KernelError> {
+        let NewVeth {
+            outside,
+            inside,
+            bridge,
+            ..
+        } = veth;
+        let action = format!(
+            "connect {inside} in {} to {bridge} by {outside}",
+            veth.netns
+        );
+        let pin = self.linux.sandboxes.get(veth.netns)?;
+        let home = &self.linux.home;
+        let bridge = self.index(home, bridge, &action)?;
+        let mut session = home.session();
+        // The second message of the pair goes by name, so the name must be free beforehand.
+        if links::by_name(&mut session, outside)
+            .map_err(refused(&*action))?
+            .is_some()
+        {
+            return Err(KernelError::ForeignLink {
+                name: outside.clone(),
+            });
+        }
+        let port = (veth.hairpin || veth.isolated).then_some((veth.hairpin, veth.isolated));
+        let netns = pin.namespace.as_fd().as_raw_fd();
+        let (made, marked) = session
+            .request_pair(
+                links::new_pair(veth, bridge, netns),
+                links::mark_port(outside.as_str(), veth.mark, port),
+            )
+            .map_err(refused(&*action))?;
+        made.map_err(refused(&*action))?;
+        self.indexes.remove(&(veth.netns, inside.clone()));
+        self.indexes.remove(&(home.id, outside.clone()));
+        let finished = marked.and_then(|()| {
+            // A bridge port speaks no IPv6 of its own; silenced before it comes up, it never gets an address.
+            home.write_parameter(&Sysctl::of_interface("ipv6", outside, "disable_ipv6"), "1")?;
+            session.request(links::bring_up(outside), 0)
+        });
+        finished.map_err(|error| {
+            let undone = match links::by_name(&mut session, outside) {
+                Ok(Some(link)) => session.request(links::delete(link.index), 0),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            log_undone(outside, undone);
+            refused(action)(error)
+        })
+    }
+
+    fn set_link(
+        &mut self,
+        netns: Option<NetnsId>,
+        name: &IfName,
+        change: &LinkChange,
+    ) -> Result<(), KernelError> {
+        let place = self.place(netns)?;
+        let action = format!("change {name} in {}", place.id);
+        let index = self.index(&place, name, &action)?;
+        let bridge = match &change.bridge {
+            None => None,
+            Some(None) => Some(0),
+            Some(Some(bridge)) => Some(self.index(&place, bridge, &action)?),
+        };
+        let mut session = place.session();
+        // Settings of a port come after it has joined its bridge.
+        [
+            links::change_link(index, change, bridge),
+            links::change_port(index, change),
+        ]
+        .into_iter()
+        .flatten()
+        .try_for_each(|request| session.request(request, 0))
+        .map_err(refused(action))
+    }
+
+    fn remove_address(
+        &mut self,
+        netns: Option<NetnsId>,
+        interface: &IfName,
+        address: netd_model::IpNetwork,
+    ) -> Result<(), KernelError> {
+        let place = self.place(netns)?;
+        let refuse =
+            |error| refused(format!("remove {address} from {interface} in {}", place.id))(error);
+        let mut session = place.session();
+        let Some(link) = links::by_name(&mut session, interface).map_err(refuse)? else {
+            return Ok(());
+        };
+        let on = LinkAddress {
+            index: link.index,
+            address,
+        };
+        addresses::remove(&mut session, on).map_err(refuse)
+    }
+
+    /// Deletes links, all in one message if there are several: the kernel waits 20 ms per message, not per link.
+    /// Gives how many are gone when it fails.
+    fn delete_links(&mut self, doomed: &[(&IfName, Mark)]) -> (usize, Result<usize, KernelError>) {
+        self.indexes.clear();
+        let mut session = self.linux.home.session();
+        let mut found = Vec::new();
+        let mut failure = None;
+        for (position, (name, mark)) in doomed.iter().enumerate() {
+            match links::by_name(&mut session, name) {
+                Ok(None) => {}
+                Ok(Some(link)) if link.mark == Some(*mark) => found.push(link.index),
+                Ok(Some(_)) => {
+                    let name = (*name).clone();
+                    failure = Some((position, KernelError::ForeignLink { name }));
+                }
+                Err(error) => {
+                    failure = Some((position, refused(format!("look at {name}"))(error)));
+                }
+            }
+            if failure.is_some() {
+                break;
+            }
+        }
+        let gone = match found[..] {
+            [] => Ok(()),
+            [index] => forgive(session.request(links::delete(index), 0)),
+            _ => {
+                // A number that nobody else uses: every link of the group goes.
+                let group = u32::try_from(random() >> 33).unwrap_or(1).max(1);
+                found
+                    .iter()
+                    .try_for_each(|index| {
+                        forgive(session.request(links::into_group(*index, group), 0))
+                    })
+                    .and_then(|()| forgive(session.request(links::delete_group(group), 0)))
+            }
+        };
+        match (gone, failure) {
+            (Err(error), _) => {
+                let names: Vec<&str> = doomed.iter().map(|(name, _)| name.as_str()).collect();
+                (
+                    0,
+                    Err(refused(format!("delete {}", names.join(", ")))(error)),
+                )
+            }
+            (Ok(()), Some((position, error))) => (position, Err(error)),
+            (Ok(()), None) => (doomed.len(), Ok(doomed.len())),
+        }
+    }
+}
+
+fn doomed(op: &Op) -> Option<(&IfName, Mark)> {
+    match op {
+        Op::DeleteLink { name, mark } => Some((name, *mark)),
+        _ => None,
+    }
+}
+
+/// What went meanwhile, with its namespace, is as good as deleted.
+fn forgive(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if errno(&error) == Some(libc::ENODEV) => Ok(()),
+        other => other,
+    }
+}
+
+/// The first error is the caller's; that the undoing failed as well only shows here. The mark makes it be found.
+fn log_undone(name: &IfName, undone: io::Result<()>) {
+    if let Err(error) = undone {
+        tracing::warn!(link = %name, %error, "a half-made link stays until the next reconcile");
+    }
+}
+
+/// A number that others will hardly pick: the standard library's hash keys are random.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,270 @@
+//! Telling of what others do: one thread that waits for the kernel's notices and for the ends of sandboxes' anchors.
+//!
+//! Notices of links, routes and rules are hints, and come in bursts: they are gathered for some milliseconds and told
+//! once. The end of a sandbox is told at once.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use netd_model::{IfName, NetnsId};
+use netlink_sys::Socket;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use nix::libc;
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::holders::MOUNTS;
+use super::links::read_link;
+use super::namespace::Namespace;
+use super::sandboxes::Sandboxes;
+use super::session::{Messages, receive};
+use crate::KernelEvent;
+
+/// What an event of the epoll is about; any other number is the inode of a sandbox, and those are above 0xf0000000
+/// (linux/proc_fs.h `PROC_DYNAMIC_FIRST` and behind).
+const STOP: u64 = 0;
+const ROUTE_NOTICES: u64 = 1;
+const RULE_NOTICES: u64 = 2;
+const MOUNTS_CHANGED: u64 = 3;
+
+/// A burst is over after this long without a notice, and told after that long in any case.
+const QUIET: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Room for notices, in bytes: several thousand. At the default, attaching a hundred containers overruns it.
+const NOTICE_BYTES: usize = 4 << 20;
+/// Events taken at once, so that the ends of many sandboxes are looked into together.
+const BATCH: usize = 512;
+
+/// What is heard of changes to links, addresses and routes of either family (linux/rtnetlink.h).
+const ROUTE_GROUPS: [u32; 5] = [
+    libc::RTNLGRP_LINK,
+    libc::RTNLGRP_IPV4_IFADDR,
+    libc::RTNLGRP_IPV4_ROUTE,
+    libc::RTNLGRP_IPV6_IFADDR,
+    libc::RTNLGRP_IPV6_ROUTE,
+];
+
+/// Ends the thread when it is dropped.
+pub(super) struct Watch {
+    stop: Arc<EventFd>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.stop.write(1);
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(
+    home: &Namespace,
+    sandboxes: Arc<Sandboxes>,
+    tell: Box<dyn Fn(KernelEvent) + Send + Sync>,
+) -> io::Result<Watch> {
+    let sources = home.run(Sources::open)?;
+    let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
+    sources.listen(&sandboxes)?;
+    sandboxes.listen(&*stop, EpollFlags::EPOLLIN, STOP)?;
+    let watcher = Watcher {
+        sandboxes,
+        sources,
+        tell,
+        heard: Heard::default(),
+        buffer: vec![0; 64 * 1024],
+        _stop: Arc::clone(&stop),
+    };
+    std::thread::Builder::new()
+        .name("netd-watch".to_owned())
+        .spawn(|| watcher.run())?;
+    Ok(Watch { stop })
+}
+
+/// Where notices come from.
+struct Sources {
+    routes: Socket,
+    rules: Socket,
+    mounts: File,
+}
+
+impl Sources {
+    /// Opens them in the namespace of the calling thread.
+    fn open() -> io::Result<Self> {
+        let open = |protocol| {
+            let mut socket = Socket::new(protocol)?;
+            socket.bind_auto()?;
+            socket.set_non_blocking(true)?;
+            // May exceed net.core.rmem_max; without the privilege the kernel's limit must do.
+            if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, NOTICE_BYTES)
+                .is_err()
+            {
+                socket.set_rx_buf_sz(NOTICE_BYTES)?;
+            }
+            Ok::<_, io::Error>(socket)
+        };
+        let routes = open(NETLINK_ROUTE)?;
+        for group in ROUTE_GROUPS {
+            routes.add_membership(group)?;
+        }
+        let rules = open(NETLINK_NETFILTER)?;
+        // A kernel without nf_tables has nothing to tell. Rules of iptables-legacy are never told of.
+        if let Err(error) = rules.add_membership(libc::NFNLGRP_NFTABLES.cast_unsigned()) {
+            tracing::debug!(%error, "the kernel does not tell of rule changes");
+        }
+        Ok(Self {
+            routes,
+            rules,
+            mounts: File::open(MOUNTS)?,
+        })
+    }
+
+    fn listen(&self, sandboxes: &Sandboxes) -> io::Result<()> {
+        let notices = EpollFlags::EPOLLIN;
+        sandboxes.listen(&self.routes, notices, ROUTE_NOTICES)?;
+        sandboxes.listen(&self.rules, notices, RULE_NOTICES)?;
+        sandboxes.listen(&self.mounts, EpollFlags::EPOLLPRI, MOUNTS_CHANGED)
+    }
+}
+
+/// What was heard in this burst.
+#[derive(Default)]
+struct Heard {
+    links: BTreeSet<IfName>,
+    routes: bool,
+    rules: bool,
+    overrun: bool,
+    /// When the first notice came, and the last.
+    times: Option<(Instant, Instant)>,
+}
+
+impl Heard {
+    fn events(&mut self) -> Vec<KernelEvent> {
+        let heard = std::mem::take(self);
+        let flags = [
+            (heard.overrun, KernelEvent::Overrun),
+            (heard.rules, KernelEvent::RulesChanged),
+            (heard.routes, KernelEvent::HostRoutesChanged),
+        ];
+        let links = heard.links.into_iter().map(KernelEvent::LinkChanged);
+        flags
+            .into_iter()
+            .filter_map(|(on, event)| on.then_some(event))
+            .chain(links)
+            .collect()
+    }
+
+    /// How long to go on listening; `None` if there is nothing to tell.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let (first, last) = self.times?;
+        let until = (last + QUIET).min(first + PATIENCE);
+        Some(until.saturating_duration_since(now))
+    }
+}
+
+struct Watcher {
+    sandboxes: Arc<Sandboxes>,
+    sources: Sources,
+    tell: Box<dyn Fn(KernelEvent) + Send + Sync>,
+    heard: Heard,
+    buffer: Vec<u8>,
+    _stop: Arc<EventFd>,
+}
+
+impl Watcher {
+    fn run(mut self) {
+        // An anchor may have gone before anybody watched.
+        self.look_at(&self.sandboxes.all());
+        let mut events = [EpollEvent::empty(); BATCH];
+        loop {
+            let count = match self.sandboxes.alarms.wait(&mut events, self.timeout()) {
+                Ok(count) => count,
+                Err(nix::Error::EINTR) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for the kernel's notices; changes by others go unseen");
+                    return;
+                }
+            };
+            let mut suspects = Vec::new();
+            for event in &events[..count] {
+                match event.data() {
+                    STOP => return,
+                    ROUTE_NOTICES => self.hear(ROUTE_NOTICES),
+                    RULE_NOTICES => self.hear(RULE_NOTICES),
+                    MOUNTS_CHANGED => suspects.extend(self.sandboxes.anchored_by_path()),
+                    inode => suspects.extend(self.sandboxes.by_inode(inode)),
+                }
+            }
+            self.look_at(&suspects);
+            if self.heard.patience(Instant::now()) == Some(Duration::ZERO) {
+                for event in self.heard.events() {
+                    (self.tell)(event);
+                }
+            }
+        }
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let Some(patience) = self.heard.patience(Instant::now()) else {
+            return EpollTimeout::NONE;
+        };
+        // Rounded up: a wait that ends too early would be a busy one.
+        let millis = u8::try_from(patience.as_millis()).unwrap_or(u8::MAX);
+        EpollTimeout::from(millis.saturating_add(1))
+    }
+
+    fn look_at(&self, suspects: &[NetnsId]) {
+        for netns in self.sandboxes.ended(suspects) {
+            tracing::info!(%netns, "a sandbox has ended");
+            (self.tell)(KernelEvent::SandboxEnded(netns));
+        }
+    }
+
+    /// Reads all notices that wait at a source.
+    fn hear(&mut self, source: u64) {
+        loop {
+            let socket = if source == ROUTE_NOTICES {
+                &self.sources.routes
+            } else {
+                &self.sources.rules
+            };
+            match receive(socket, &mut self.buffer) {
+                Ok(length) if source == ROUTE_NOTICES => self.take_notices(length),
+                Ok(_) => self.heard.rules = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // ENOBUFS: notices were lost. Whatever else it is, what was to be heard was not.
+                    tracing::debug!(%error, "notices of the kernel were lost");
+                    self.heard.overrun = true;
+                }
+            }
+            if self.heard.any() {
+                let now = Instant::now();
+                let (first, _) = self.heard.times.unwrap_or((now, now));
+                self.heard.times = Some((first, now));
+            }
+        }
+    }
+
+    fn take_notices(&mut self, length: usize) {
+        for message in Messages(&self.buffer[..length]) {
+            match message.kind {
+                libc::RTM_NEWLINK | libc::RTM_DELLINK => {
+                    let link = read_link(message.payload).filter(|link| link.mark.is_some());
+                    self.heard.links.extend(link.map(|link| link.name));
+                }
+                libc::RTM_NEWADDR | libc::RTM_DELADDR | libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
+                    self.heard.routes = true;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Heard {
+    fn any(&self) -> bool {
+        self.overrun || self.rules || self.routes || !self.links.is_empty()
+    }
+}

@@ -1,0 +1,236 @@
+//! Who holds a network namespace, the daemon's own process left out: processes in it, mounts of its file, and open
+//! descriptors. Reads /proc; the searches over all processes are for rare events only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use netd_model::NetnsId;
+use netd_model::container::Anchor;
+use nix::sys::epoll::EpollFlags;
+
+use super::namespace::identity_at;
+use super::processes::{pidfd, process};
+
+/// The mounts of the daemon's mount namespace (proc(5)).
+pub(super) const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// True if `anchor` holds the namespace now.
+pub(super) fn holds(anchor: &Anchor, netns: NetnsId) -> bool {
+    match anchor {
+        Anchor::Path(path) => identity_at(path).is_ok_and(|there| there == netns),
+        Anchor::Process(known) => {
+            process(known.pid).as_ref() == Some(known)
+                && (is_in(known.pid, netns) || has_open(known.pid, netns).is_some())
+        }
+    }
+}
+
+fn is_in(pid: u32, netns: NetnsId) -> bool {
+    identity_at(&namespace_of(pid)).is_ok_and(|there| there == netns)
+}
+
+/// The namespace file of a process.
+pub(super) fn namespace_of(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/ns/net").into()
+}
+
+/// A descriptor of the process `pid` that refers to the namespace, as its path in /proc.
+pub(super) fn has_open(pid: u32, netns: NetnsId) -> Option<PathBuf> {
+    let found = open_in(pid, &BTreeSet::from([netns]));
+    found.into_iter().map(|(_, path)| path).next()
+}
+
+/// Descriptors of the process `pid` that refer to one of the namespaces.
+fn open_in(pid: u32, wanted: &BTreeSet<NetnsId>) -> Vec<(NetnsId, PathBuf)> {
+    let Ok(directory) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let refers = |path: PathBuf| {
+        let target = fs::read_link(&path).ok()?;
+        let target = target.to_str()?;
+        // Opened through a mount, a namespace goes by the mount's path. The inode is in fdinfo (Linux 5.14), which can
+        // be read without touching the file: it might lie on a server that does not answer.
+        let inode = match target.strip_prefix("net:[") {
+            Some(rest) => rest.strip_suffix(']')?.parse().ok()?,
+            None if target.starts_with('/') => inode_of(pid, &path)?,
+            None => return None,
+        };
+        let netns = *wanted.iter().find(|netns| netns.inode == inode)?;
+        (identity_at(&path).ok()? == netns).then_some((netns, path))
+    };
+    directory
+        .flatten()
+        .filter_map(|entry| refers(entry.path()))
+        .collect()
+}
+
+fn inode_of(pid: u32, descriptor: &Path) -> Option<u64> {
+    let number = descriptor.file_name()?.to_str()?;
+    let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("ino:"))?;
+    line.trim().parse().ok()
+}
+
+/// For each of the namespaces someone who holds it and can be watched; those that nobody outside the daemon holds are
+/// left out. Walks over the processes at most once per kind of holder, however many namespaces are wanted.
+pub(super) fn find(wanted: &BTreeSet<NetnsId>) -> BTreeMap<NetnsId, Anchor> {
+    let mut search = Search {
+        missing: wanted.clone(),
+        found: BTreeMap::new(),
+    };
+    search.mounts(Path::new(MOUNTS), Path::new("/"));
+    if search.missing.is_empty() {
+        return search.found;
+    }
+    let others = others();
+    search.processes(&others);
+    search.mounts_elsewhere(&others);
+    search.descriptors(&others);
+    search.found
+}
+
+/// A search for holders.
+struct Search {
+    missing: BTreeSet<NetnsId>,
+    found: BTreeMap<NetnsId, Anchor>,
+}
+
+impl Search {
+    fn hit(&mut self, netns: NetnsId, anchor: Anchor) {
+        if self.missing.remove(&netns) {
+            self.found.insert(netns, anchor);
+        }
+    }
+
+    /// Processes that are in one of the namespaces.
+    fn processes(&mut self, others: &[u32]) {
+        for pid in others {
+            if self.missing.is_empty() {
+                return;
+            }
+            let netns = identity_at(&namespace_of(*pid)).ok();
+            if let Some(netns) = netns.filter(|netns| self.missing.contains(netns))
+                && let Some(process) = process(*pid)
+            {
+                self.hit(netns, Anchor::Process(process));
+            }
+        }
+    }
+
+    /// Mounts in the mount namespaces of other processes, as paths through those processes' roots.
+    fn mounts_elsewhere(&mut self, others: &[u32]) {
+        let mut seen: BTreeSet<PathBuf> = fs::read_link("/proc/self/ns/mnt").into_iter().collect();
+        for pid in others {
+            if self.missing.is_empty() {
+                return;
+            }
+            if fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|other| seen.insert(other)) {
+                let root = format!("/proc/{pid}/root");
+                self.mounts(
+                    Path::new(&format!("/proc/{pid}/mountinfo")),
+                    Path::new(&root),
+                );
+            }
+        }
+    }
+
+    /// Mounts of namespace files. The fields of a mountinfo (proc(5)): id, parent, device, root, point, options, any
+    /// number of tags, a dash, type, source, options. The root of a namespace's mount is its name.
+    fn mounts(&mut self, mountinfo: &Path, root: &Path) {
+        let text = fs::read_to_string(mountinfo).unwrap_or_default();
+        for line in text.lines() {
+            let mut fields = line.split(' ').skip(3);
+            let (Some(name), Some(point)) = (fields.next(), fields.next()) else {
+                continue;
+            };
+            let Some(netns) = self.missing.iter().find(|netns| netns.to_string() == name) else {
+                continue;
+            };
+            let (netns, point) = (*netns, unescape(point));
+            let path = root.join(point.strip_prefix("/").unwrap_or(&point));
+            if identity_at(&path).is_ok_and(|there| there == netns) {
+                self.hit(netns, Anchor::Path(path));
+            }
+        }
+    }
+
+    /// Processes that have one of the namespaces open.
+    fn descriptors(&mut self, others: &[u32]) {
+        for pid in others {
+            if self.missing.is_empty() {
+                return;
+            }
+            for (netns, _) in open_in(*pid, &self.missing) {
+                if let Some(process) = process(*pid) {
+                    self.hit(netns, Anchor::Process(process));
+                }
+            }
+        }
+    }
+}
+
+/// All processes but the daemon's own.
+fn others() -> Vec<u32> {
+    let own = std::process::id();
+    let Ok(directory) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    directory
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != own)
+        .collect()
+}
+
+/// The process through whose root a path leads, if the mount is not in the daemon's mount namespace.
+fn leads_through(path: &Path) -> Option<u32> {
+    let rest = path.strip_prefix("/proc").ok()?;
+    let mut parts = rest.iter();
+    let pid = parts.next()?.to_str()?.parse().ok()?;
+    (parts.next()? == "root").then_some(pid)
+}
+
+/// The kernel writes blanks and backslashes of a path as three octal digits.
+fn unescape(field: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        let octal = (*byte == b'\\')
+            .then(|| std::str::from_utf8(behind.get(..3)?).ok())
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match octal {
+            Some(octal) => {
+                bytes.push(octal);
+                rest = &behind[3..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = behind;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+/// Descriptors that tell when `anchor` may have gone, each with the condition to wait for. Mounts in the daemon's own
+/// mount namespace have none of their own: one watch of [`MOUNTS`] serves them all.
+pub(super) fn alarms(anchor: &Anchor) -> io::Result<Vec<(OwnedFd, EpollFlags)>> {
+    match anchor {
+        Anchor::Process(process) => Ok(vec![(pidfd(process.pid)?, EpollFlags::EPOLLIN)]),
+        Anchor::Path(path) => match leads_through(path) {
+            None => Ok(Vec::new()),
+            Some(pid) => {
+                let mounts = File::open(format!("/proc/{pid}/mountinfo"))?;
+                Ok(vec![
+                    (pidfd(pid)?, EpollFlags::EPOLLIN),
+                    (mounts.into(), EpollFlags::EPOLLPRI),
+                ])
+            }
+        },
+    }
+}

@@ -1,0 +1,269 @@
+//! What is there: the host's bridges and veth ends, parameters, and the insides of sandboxes. Reads, never changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, PoisonError};
+
+use netd_model::desired::{
+    BridgeState, HostState, InterfaceState, KernelState, ROUTE_PROTOCOL, RouteState, SandboxState,
+    Sysctl, VethState,
+};
+use netd_model::{IfName, NetnsId, Subnet};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+
+use super::addresses::{self, LinkAddress};
+use super::attributes::{Attributes, u32_at};
+use super::links::{self, Link};
+use super::namespace::Namespace;
+use super::sandboxes::Pin;
+use super::session::Session;
+use super::sysctl::report;
+use super::{Linux, resolver, routes};
+use crate::HostInterface;
+
+/// Size of a `struct rtgenmsg`, padded, and the attribute that holds the id (linux/net_namespace.h `NETNSA_NSID`).
+const NSID_HEADER_BYTES: usize = 4;
+const NSID: u16 = 1;
+
+/// The links inside a sandbox, by their number.
+type Inside = BTreeMap<u32, Link>;
+
+/// What [`crate::Kernel::observe`] promises.
+pub(super) fn observe(linux: &Linux, about: &KernelState) -> io::Result<KernelState> {
+    let mut sandboxes = BTreeMap::new();
+    let mut insides = BTreeMap::new();
+    for (netns, asked) in &about.sandboxes {
+        let Ok(pin) = linux.sandboxes.get(*netns) else {
+            continue;
+        };
+        let (state, inside) = sandbox(&pin, asked)?;
+        sandboxes.insert(*netns, state);
+        insides.insert(*netns, inside);
+    }
+    Ok(KernelState {
+        host: host(linux, &about.host, &insides)?,
+        sandboxes,
+    })
+}
+
+fn host(
+    linux: &Linux,
+    about: &HostState,
+    insides: &BTreeMap<NetnsId, Inside>,
+) -> io::Result<HostState> {
+    let mut session = linux.home.session();
+    let links = links::all(&mut session)?;
+    let addresses = addresses::all(&mut session, None)?;
+    let pins = pins_by_nsid(linux, &mut session)?;
+    drop(session);
+    let names: BTreeMap<u32, &IfName> = links.iter().map(|link| (link.index, &link.name)).collect();
+    let named = |name: &IfName| about.bridges.contains_key(name) || about.veths.contains_key(name);
+    let mut state = HostState {
+        sysctls: parameters(&linux.home, &about.sysctls)?,
+        ..HostState::default()
+    };
+    for link in links
+        .iter()
+        .filter(|link| link.mark.is_some() || named(&link.name))
+    {
+        match (link.kind.as_str(), link.mac) {
+            ("bridge", Some(mac)) => {
+                let bridge = BridgeState {
+                    mark: link.mark,
+                    mac,
+                    addresses: addresses::of_link(&addresses, link.index),
+                    mtu_bytes: link.mtu_bytes,
+                    up: link.up,
+                };
+                state.bridges.insert(link.name.clone(), bridge);
+            }
+            ("veth", _) => {
+                let peer = peer(link, &pins, insides)?;
+                let bridge = link.bridge.and_then(|index| names.get(&index).copied());
+                let veth = veth_state(link, bridge.cloned(), peer);
+                state.veths.insert(link.name.clone(), veth);
+            }
+            _ => {}
+        }
+    }
+    Ok(state)
+}
+
+fn veth_state(link: &Link, bridge: Option<IfName>, peer: Option<(NetnsId, IfName)>) -> VethState {
+    let (peer, peer_name) = peer.unzip();
+    VethState {
+        mark: link.mark,
+        bridge,
+        hairpin: link.hairpin,
+        isolated: link.isolated,
+        mtu_bytes: link.mtu_bytes,
+        up: link.up,
+        peer,
+        peer_name,
+    }
+}
+
+/// The other end of a veth pair, if it is in a pinned sandbox. Its number alone would not do: the first interface of
+/// every sandbox has the same one.
+fn peer(
+    link: &Link,
+    pins: &BTreeMap<i32, Arc<Pin>>,
+    insides: &BTreeMap<NetnsId, Inside>,
+) -> io::Result<Option<(NetnsId, IfName)>> {
+    let (Some(index), Some(nsid)) = (link.peer, link.peer_nsid) else {
+        return Ok(None);
+    };
+    let Some(pin) = pins.get(&nsid) else {
+        return Ok(None);
+    };
+    let netns = pin.namespace.id;
+    let name = match insides.get(&netns) {
+        Some(inside) => inside.get(&index).map(|link| link.name.clone()),
+        None => links::by_index(&mut pin.namespace.session(), index)?.map(|link| link.name),
+    };
+    Ok(name.map(|name| (netns, name)))
+}
+
+/// The pinned sandboxes by the ids that the daemon's namespace gave them. One that has none yet has no link to here.
+fn pins_by_nsid(linux: &Linux, session: &mut Session) -> io::Result<BTreeMap<i32, Arc<Pin>>> {
+    let mut pins = BTreeMap::new();
+    for netns in linux.sandboxes.all() {
+        let Ok(pin) = linux.sandboxes.get(netns) else {
+            continue;
+        };
+        let mut known = pin.nsid.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            *known = nsid_of(session, &pin.namespace)?;
+        }
+        let nsid = *known;
+        drop(known);
+        if let Some(nsid) = nsid {
+            pins.insert(nsid, pin);
+        }
+    }
+    Ok(pins)
+}
+
+fn nsid_of(session: &mut Session, namespace: &Namespace) -> io::Result<Option<i32>> {
+    let fd = namespace.as_fd().as_raw_fd().cast_unsigned();
+    let mut message = NsidMessage::default();
+    message.attributes.push(NsidAttribute::Fd(fd));
+    let read = |payload: &[u8]| {
+        let mut attributes = Attributes::new(payload.get(NSID_HEADER_BYTES..)?);
+        let (_, value) = attributes.find(|(kind, _)| *kind == NSID)?;
+        // The kernel says -1 for "none" (NETNSA_NSID_NOT_ASSIGNED).
+        u32_at(value, 0)
+            .map(u32::cast_signed)
+            .filter(|nsid| *nsid >= 0)
+    };
+    session.get(RouteNetlinkMessage::GetNsId(message), read)
+}
+
+fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)> {
+    let namespace = &pin.namespace;
+    let mut session = namespace.session();
+    let links = links::all(&mut session)?;
+    let addresses = addresses::all(&mut session, None)?;
+    let routes = routes::all(&mut session, Some(ROUTE_PROTOCOL))?;
+    drop(session);
+    let mut state = SandboxState {
+        routes: routes
+            .into_iter()
+            .filter_map(|route| {
+                let gateway = route.gateway?;
+                Some(RouteState {
+                    destination: route.destination,
+                    gateway,
+                })
+            })
+            .collect(),
+        sysctls: parameters(namespace, &asked.sysctls)?,
+        // Reading the rules takes a process of its own, so only where a redirection is asked about.
+        dns_redirect: match asked.dns_redirect {
+            Some(_) => resolver::redirected(namespace).map_err(io::Error::other)?,
+            None => None,
+        },
+        ..SandboxState::default()
+    };
+    for link in &links {
+        if link.loopback {
+            state.loopback_up = link.up;
+        } else if let Some(interface) = interface(link, &addresses) {
+            state.interfaces.insert(link.name.clone(), interface);
+        }
+    }
+    let inside = links.into_iter().map(|link| (link.index, link)).collect();
+    Ok((state, inside))
+}
+
+fn interface(link: &Link, addresses: &[LinkAddress]) -> Option<InterfaceState> {
+    Some(InterfaceState {
+        mac: link.mac?,
+        mtu_bytes: link.mtu_bytes,
+        up: link.up,
+        addresses: addresses::of_link(addresses, link.index),
+    })
+}
+
+fn parameters(
+    namespace: &Namespace,
+    asked: &BTreeMap<Sysctl, String>,
+) -> io::Result<BTreeMap<Sysctl, String>> {
+    let mut found = BTreeMap::new();
+    for (key, wished) in asked {
+        if let Some(value) = report(key, wished, namespace.read_parameter(key)?) {
+            found.insert(key.clone(), value);
+        }
+    }
+    Ok(found)
+}
+
+/// What [`crate::Kernel::routed_subnets`] promises.
+pub(super) fn routed_subnets(linux: &Linux) -> io::Result<Vec<(Subnet, IfName)>> {
+    let mut session = linux.home.session();
+    let links = links::all(&mut session)?;
+    let routes = routes::all(&mut session, None)?;
+    let of_others: BTreeMap<u32, &IfName> = links
+        .iter()
+        .filter(|link| link.mark.is_none())
+        .map(|link| (link.index, &link.name))
+        .collect();
+    let counts = |subnet: &Subnet| match subnet.first() {
+        IpAddr::V4(first) => subnet.prefix() > 0 && !first.is_multicast(),
+        IpAddr::V6(first) => {
+            subnet.prefix() > 0 && !first.is_multicast() && !first.is_unicast_link_local()
+        }
+    };
+    let found: BTreeSet<(Subnet, &IfName)> = routes
+        .iter()
+        .filter(|route| counts(&route.destination))
+        .filter_map(|route| Some((route.destination, *of_others.get(&route.index?)?)))
+        .collect();
+    Ok(found
+        .into_iter()
+        .map(|(subnet, name)| (subnet, name.clone()))
+        .collect())
+}
+
+/// What [`crate::Kernel::host_interface`] promises.
+pub(super) fn host_interface(linux: &Linux, name: &IfName) -> io::Result<Option<HostInterface>> {
+    let mut session = linux.home.session();
+    let Some(link) = links::by_name(&mut session, name)? else {
+        return Ok(None);
+    };
+    let addresses = addresses::all(&mut session, Some(link.index))?;
+    Ok(Some(HostInterface {
+        is_bridge: link.kind == "bridge",
+        mtu_bytes: link.mtu_bytes,
+        addresses: addresses::of_link(&addresses, link.index),
+    }))
+}
+
+/// What [`crate::Kernel::host_addresses`] promises.
+pub(super) fn host_addresses(linux: &Linux) -> io::Result<BTreeSet<IpAddr>> {
+    let found = addresses::all(&mut linux.home.session(), None)?;
+    Ok(found.into_iter().map(|on| on.address.ip()).collect())
+}

@@ -1,0 +1,153 @@
+//! Host ports held by sockets of the daemon, so that no process listens there behind the translation's back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use netd_model::{EndpointId, PortRange, Protocol, PublishedPort};
+use nix::libc;
+use socket2::{Domain, Socket, Type};
+
+use super::{listeners, namespace::Namespace};
+use crate::ReservePortError;
+
+/// One port of the host.
+type Port = (Protocol, IpAddr, u16);
+
+/// The ports that are held, by whom they are held for.
+#[derive(Default)]
+pub(super) struct Ports {
+    held: Mutex<BTreeMap<EndpointId, BTreeMap<Port, Reservation>>>,
+}
+
+/// A held port: an open socket, or nothing where the kernel has none of that kind, so that nobody can listen either.
+type Reservation = Option<OwnedFd>;
+
+fn each(ports: &[PublishedPort]) -> impl Iterator<Item = Port> {
+    ports.iter().flat_map(|port| {
+        port.host_ports
+            .iter()
+            .map(|number| (port.protocol, port.host_ip, number))
+    })
+}
+
+impl Ports {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<EndpointId, BTreeMap<Port, Reservation>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What [`crate::Kernel::reserve_ports`] promises.
+    pub(super) fn reserve(
+        &self,
+        home: &Namespace,
+        endpoint: EndpointId,
+        ports: &[PublishedPort],
+    ) -> Result<(), ReservePortError> {
+        let mut held = self.held();
+        let has = held.get(&endpoint);
+        let wanted: BTreeSet<Port> = each(ports)
+            .filter(|port| has.is_none_or(|has| !has.contains_key(port)))
+            .collect();
+        let Some(first) = wanted.first().copied() else {
+            return Ok(());
+        };
+        // On failure those taken so far are dropped, which closes them.
+        let taken = home
+            .run(|| Ok(take_all(&wanted).map_err(|(port, error)| explain(port, error))))
+            .unwrap_or_else(|error| Err(explain(first, error)))?;
+        held.entry(endpoint).or_default().extend(taken);
+        Ok(())
+    }
+
+    /// What [`crate::Kernel::release_ports`] promises.
+    pub(super) fn release(&self, endpoint: EndpointId, keep: &[PublishedPort]) {
+        let keep: BTreeSet<Port> = each(keep).collect();
+        let mut held = self.held();
+        if let Some(has) = held.get_mut(&endpoint) {
+            has.retain(|port, _| keep.contains(port));
+            if has.is_empty() {
+                held.remove(&endpoint);
+            }
+        }
+    }
+}
+
+fn take_all(wanted: &BTreeSet<Port>) -> Result<Vec<(Port, Reservation)>, (Port, io::Error)> {
+    wanted
+        .iter()
+        .map(|port| match take(*port) {
+            Ok(reservation) => Ok((*port, reservation)),
+            Err(error) => Err((*port, error)),
+        })
+        .collect()
+}
+
+/// Takes a port in the namespace of the calling thread.
+///
+/// For TCP the socket listens: one that is merely bound with `SO_REUSEADDR` would let another bind as well, and one
+/// bound without could not be had while an old connection is in TIME_WAIT (`inet_csk_get_port`). For UDP the option
+/// must not be set: it would let another take the port and its packets. Either protocol of the Internet has its ports
+/// to itself.
+fn take((protocol, address, number): Port) -> io::Result<Reservation> {
+    let domain = match address {
+        IpAddr::V4(_) => Domain::IPV4,
+        IpAddr::V6(_) => Domain::IPV6,
+    };
+    let kind = match protocol {
+        Protocol::Udp => Type::DGRAM,
+        Protocol::Tcp | Protocol::Sctp => Type::STREAM,
+    };
+    let socket = match Socket::new(domain, kind, Some(i32::from(protocol.number()).into())) {
+        Ok(socket) => socket,
+        Err(error) if is_unknown(protocol, &error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+    }
+    if protocol == Protocol::Udp {
+        // What arrives in spite of the translation is not kept; the kernel makes the least of it (socket(7)).
+        socket.set_recv_buffer_size(0)?;
+    } else {
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&SocketAddr::new(address, number).into())?;
+    if protocol != Protocol::Udp {
+        socket.listen(1)?;
+    }
+    Ok(Some(socket.into()))
+}
+
+/// True if the kernel has no sockets of that kind: SCTP is a module that many leave out.
+fn is_unknown(protocol: Protocol, error: &io::Error) -> bool {
+    protocol == Protocol::Sctp
+        && matches!(
+            error.raw_os_error(),
+            Some(libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT)
+        )
+}
+
+/// Says why a port is not to be had; called in the namespace that it was tried in.
+fn explain((protocol, host_ip, port): Port, source: io::Error) -> ReservePortError {
+    match source.raw_os_error() {
+        Some(libc::EADDRINUSE) => ReservePortError::Taken {
+            protocol,
+            host_ip,
+            port,
+            holder: listeners::holder(protocol, host_ip, port),
+        },
+        Some(libc::EADDRNOTAVAIL) => ReservePortError::NotMyAddress { host_ip },
+        _ => match PortRange::single(port) {
+            Some(ports) => ReservePortError::Os {
+                protocol,
+                host_ip,
+                ports,
+                source,
+            },
+            // A range of ports never holds port 0.
+            None => ReservePortError::NotMyAddress { host_ip },
+        },
+    }
+}

@@ -1,0 +1,113 @@
+//! Routes of a namespace's main table. Knows rtnetlink's words for them (rtnetlink(7)) and nothing of links.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+use netd_model::Subnet;
+use netd_model::desired::{ROUTE_PROTOCOL, RouteState};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::route::{RouteHeader, RouteMessage, RouteProtocol};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::libc;
+use rtnetlink::RouteMessageBuilder;
+
+use super::attributes::{Attributes, address, u32_at};
+use super::session::{Session, errno};
+
+/// Size of a `struct rtmsg` in bytes (linux/rtnetlink.h), and of a `struct rtnexthop`.
+const INFO_BYTES: usize = 12;
+const NEXT_HOP_BYTES: usize = 8;
+
+/// A unicast route of the main table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    pub(super) destination: Subnet,
+    pub(super) gateway: Option<IpAddr>,
+    /// Index of the link that it leads to; the first one's, if there are several.
+    pub(super) index: Option<u32>,
+    /// Who set it (rtnetlink(7) `rtm_protocol`).
+    pub(super) protocol: u8,
+}
+
+/// Reads the payload of an `RTM_NEWROUTE`; `None` for one that is not unicast, or of another table.
+fn read(payload: &[u8]) -> Option<Route> {
+    let [family, prefix, _, _, table, protocol, _, kind] = *payload.first_chunk()?;
+    let mut table = u32::from(table);
+    let any = match i32::from(family) {
+        libc::AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        libc::AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    let (mut destination, mut gateway, mut index) = (any, None, None);
+    for (kind, value) in Attributes::new(payload.get(INFO_BYTES..)?) {
+        match kind {
+            libc::RTA_DST => destination = address(value)?,
+            libc::RTA_GATEWAY => gateway = address(value),
+            libc::RTA_OIF => index = u32_at(value, 0),
+            libc::RTA_TABLE => table = u32_at(value, 0)?,
+            libc::RTA_MULTIPATH if value.len() >= NEXT_HOP_BYTES => index = u32_at(value, 4),
+            _ => {}
+        }
+    }
+    if table != u32::from(libc::RT_TABLE_MAIN) || kind != libc::RTN_UNICAST {
+        return None;
+    }
+    Some(Route {
+        destination: Subnet::containing(IpNetwork::new(destination, prefix).ok()?),
+        gateway,
+        index,
+        protocol,
+    })
+}
+
+/// All unicast routes of the main table; only those of `protocol`, if given.
+pub(super) fn all(session: &mut Session, protocol: Option<u8>) -> io::Result<Vec<Route>> {
+    let mut found = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = protocol.unwrap_or_default().into();
+        match session.dump(&RouteNetlinkMessage::GetRoute(message), read) {
+            Ok(routes) => found.extend(
+                routes
+                    .into_iter()
+                    .filter(|route| protocol.is_none_or(|protocol| route.protocol == protocol)),
+            ),
+            // A kernel without IPv6, or a namespace where no table of that family was made yet.
+            Err(error)
+                if matches!(
+                    errno(&error),
+                    Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::ENOENT)
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn message(route: &RouteState) -> io::Result<RouteMessage> {
+    let (first, prefix) = (route.destination.first(), route.destination.prefix());
+    Ok(RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(first, prefix)
+        .and_then(|builder| builder.gateway(route.gateway))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
+        .protocol(RouteProtocol::Other(ROUTE_PROTOCOL))
+        .build())
+}
+
+/// Sets a route, replacing one to the same destination.
+pub(super) fn set(session: &mut Session, route: &RouteState) -> io::Result<()> {
+    let request = RouteNetlinkMessage::NewRoute(message(route)?);
+    session.request(request, NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+/// Removes a route of netd's. One that is gone counts as removed.
+pub(super) fn remove(session: &mut Session, route: &RouteState) -> io::Result<()> {
+    let request = RouteNetlinkMessage::DelRoute(message(route)?);
+    match session.request(request, 0) {
+        Err(error) if errno(&error) == Some(libc::ESRCH) => Ok(()),
+        other => other,
+    }
+}

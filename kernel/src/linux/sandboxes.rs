@@ -1,0 +1,208 @@
+//! The namespaces in netd's care: pinned by open descriptors, each with the anchor whose end means its own.
+//!
+//! Because a pin keeps the namespace alive, its natural end cannot be seen by looking at it. So the anchor is watched,
+//! and when it goes, the machine is searched for another holder: only if there is none has the namespace ended.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use netd_model::container::Anchor;
+use netd_model::{NetnsId, Sandbox};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use super::holders;
+use super::namespace::Namespace;
+use crate::KernelError;
+
+/// Netlink sockets per sandbox. One container is attached by one caller at a time.
+const SESSIONS: usize = 1;
+
+/// A namespace in netd's care.
+pub(super) struct Pin {
+    /// The namespace.
+    pub(super) namespace: Namespace,
+    /// What the daemon's namespace calls it, once known: an id stays while the namespace lives.
+    pub(super) nsid: Mutex<Option<i32>>,
+    watched: Mutex<Watched>,
+}
+
+/// The anchor of a pinned namespace.
+struct Watched {
+    anchor: Anchor,
+    /// What becomes readable when the anchor may have gone.
+    alarms: Vec<OwnedFd>,
+    /// True once its end was told.
+    ended: bool,
+}
+
+impl Pin {
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sandbox(&self) -> Sandbox {
+        Sandbox {
+            netns: self.namespace.id,
+            anchor: self.watched().anchor.clone(),
+            dns_port: None,
+        }
+    }
+}
+
+/// All pinned namespaces.
+pub(super) struct Sandboxes {
+    pins: RwLock<BTreeMap<NetnsId, Arc<Pin>>>,
+    /// Waits for the alarms of all anchors; the event's data is the namespace's inode.
+    pub(super) alarms: Epoll,
+}
+
+impl Sandboxes {
+    /// None yet.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            pins: RwLock::default(),
+            alarms: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+        })
+    }
+
+    /// The pin of `netns`.
+    ///
+    /// # Errors
+    /// [`KernelError::SandboxGone`] if there is none.
+    pub(super) fn get(&self, netns: NetnsId) -> Result<Arc<Pin>, KernelError> {
+        self.find(netns).ok_or(KernelError::SandboxGone { netns })
+    }
+
+    fn find(&self, netns: NetnsId) -> Option<Arc<Pin>> {
+        let pins = self.pins.read().unwrap_or_else(PoisonError::into_inner);
+        pins.get(&netns).cloned()
+    }
+
+    /// What is known of `netns`, if it is pinned.
+    pub(super) fn known(&self, netns: NetnsId) -> Option<Sandbox> {
+        self.find(netns).map(|pin| pin.sandbox())
+    }
+
+    /// Pins the namespace of an nsfs file with its anchor. If another caller was faster, theirs stands.
+    pub(super) fn pin(&self, file: File, anchor: Anchor) -> io::Result<Sandbox> {
+        let namespace = Namespace::open(file, SESSIONS)?;
+        let netns = namespace.id;
+        let pin = Arc::new(Pin {
+            namespace,
+            nsid: Mutex::new(None),
+            watched: Mutex::new(Watched {
+                anchor: anchor.clone(),
+                alarms: Vec::new(),
+                ended: false,
+            }),
+        });
+        let mut pins = self.pins.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = pins.get(&netns) {
+            return Ok(there.sandbox());
+        }
+        self.arm(&mut pin.watched(), netns, anchor)?;
+        pins.insert(netns, Arc::clone(&pin));
+        Ok(pin.sandbox())
+    }
+
+    /// Unpins `netns`.
+    pub(super) fn release(&self, netns: NetnsId) {
+        let pin = {
+            let mut pins = self.pins.write().unwrap_or_else(PoisonError::into_inner);
+            pins.remove(&netns)
+        };
+        if let Some(pin) = pin {
+            self.disarm(&mut pin.watched());
+        }
+    }
+
+    /// The pinned namespaces with this inode (all nsfs inodes are of one device).
+    pub(super) fn by_inode(&self, inode: u64) -> Vec<NetnsId> {
+        self.ids(|netns, _| netns.inode == inode)
+    }
+
+    /// The pinned namespaces whose anchor is a mount.
+    pub(super) fn anchored_by_path(&self) -> Vec<NetnsId> {
+        self.ids(|_, pin| matches!(pin.watched().anchor, Anchor::Path(_)))
+    }
+
+    /// All pinned namespaces.
+    pub(super) fn all(&self) -> Vec<NetnsId> {
+        self.ids(|_, _| true)
+    }
+
+    fn ids(&self, keep: impl Fn(&NetnsId, &Pin) -> bool) -> Vec<NetnsId> {
+        let pins = self.pins.read().unwrap_or_else(PoisonError::into_inner);
+        pins.iter()
+            .filter(|(netns, pin)| keep(netns, pin))
+            .map(|(netns, _)| *netns)
+            .collect()
+    }
+
+    /// Looks whether the anchors of these namespaces still hold them. Where not, another holder becomes the anchor;
+    /// gives those that have none: they have ended, which is said once.
+    pub(super) fn ended(&self, suspects: &[NetnsId]) -> Vec<NetnsId> {
+        let mut loose: BTreeMap<NetnsId, Arc<Pin>> = BTreeMap::new();
+        for netns in suspects {
+            if let Some(pin) = self.find(*netns) {
+                let mut watched = pin.watched();
+                if !watched.ended && !holders::holds(&watched.anchor, *netns) {
+                    self.disarm(&mut watched);
+                    drop(watched);
+                    loose.insert(*netns, pin);
+                }
+            }
+        }
+        let mut ended = Vec::new();
+        // A holder may go while it is found; then the search begins again, and ends since holders are finite.
+        while !loose.is_empty() {
+            let mut holders = holders::find(&loose.keys().copied().collect());
+            loose.retain(|netns, pin| match holders.remove(netns) {
+                Some(anchor) => !self.anchored_anew(pin, *netns, anchor),
+                None => {
+                    pin.watched().ended = true;
+                    ended.push(*netns);
+                    false
+                }
+            });
+        }
+        ended
+    }
+
+    fn anchored_anew(&self, pin: &Pin, netns: NetnsId, anchor: Anchor) -> bool {
+        let mut watched = pin.watched();
+        let armed = self.arm(&mut watched, netns, anchor);
+        if armed.is_ok() && holders::holds(&watched.anchor, netns) {
+            tracing::debug!(%netns, anchor = ?watched.anchor, "another holder keeps the namespace");
+            return true;
+        }
+        self.disarm(&mut watched);
+        false
+    }
+
+    fn arm(&self, watched: &mut Watched, netns: NetnsId, anchor: Anchor) -> io::Result<()> {
+        for (alarm, flags) in holders::alarms(&anchor)? {
+            // A pidfd is readable from the process's end on; a mountinfo has an exceptional condition at each change.
+            self.alarms
+                .add(&alarm, EpollEvent::new(flags, netns.inode))?;
+            watched.alarms.push(alarm);
+        }
+        watched.anchor = anchor;
+        Ok(())
+    }
+
+    fn disarm(&self, watched: &mut Watched) {
+        for alarm in watched.alarms.drain(..) {
+            // Closing takes it off as well, but not while a child process between fork and exec has a copy.
+            let _ = self.alarms.delete(alarm.as_fd());
+        }
+    }
+
+    /// Also waits for `source`, whose events carry `data`.
+    pub(super) fn listen(&self, source: impl AsFd, flags: EpollFlags, data: u64) -> io::Result<()> {
+        Ok(self.alarms.add(source, EpollEvent::new(flags, data))?)
+    }
+}

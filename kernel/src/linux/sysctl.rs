@@ -1,0 +1,93 @@
+//! Kernel parameters below /proc/sys/net of one namespace.
+//!
+//! /proc/sys/net shows each thread its own namespace. The directories ipv4 and ipv6 below it are one per namespace,
+//! though: opened inside once, their descriptors lead there for good, and nobody needs to enter again.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use netd_model::desired::Sysctl;
+use nix::libc::ENOENT;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::namespace::Namespace;
+
+/// Where the parameters are.
+const ROOT: &str = "/proc/sys/net";
+
+/// The directories of a namespace's parameters. Absent in a kernel without the family.
+pub(super) struct Parameters {
+    ipv4: Option<OwnedFd>,
+    ipv6: Option<OwnedFd>,
+}
+
+impl Parameters {
+    /// Opens those of the calling thread's namespace.
+    pub(super) fn open() -> Self {
+        let directory = |family: &str| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(CWD, format!("{ROOT}/{family}"), flags, Mode::empty()).ok()
+        };
+        Self {
+            ipv4: directory("ipv4"),
+            ipv6: directory("ipv6"),
+        }
+    }
+}
+
+impl Namespace {
+    /// Writes a parameter. An absent optional one counts as done.
+    pub(super) fn write_parameter(&self, key: &Sysctl, value: &str) -> io::Result<()> {
+        match self
+            .parameter(key, OFlags::WRONLY)
+            .and_then(|mut file| file.write_all(value.as_bytes()))
+        {
+            Err(error) if error.raw_os_error() == Some(ENOENT) && key.is_optional() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Reads a parameter; `None` if it is absent.
+    pub(super) fn read_parameter(&self, key: &Sysctl) -> io::Result<Option<String>> {
+        let mut text = String::new();
+        match self
+            .parameter(key, OFlags::RDONLY)
+            .and_then(|mut file| file.read_to_string(&mut text))
+        {
+            Ok(_) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parameter(&self, key: &Sysctl, access: OFlags) -> io::Result<File> {
+        let flags = access | OFlags::CLOEXEC;
+        let (family, rest) = key.path().split_once('/').unwrap_or_default();
+        let directory = match family {
+            "ipv4" => self.parameters.ipv4.as_ref(),
+            "ipv6" => self.parameters.ipv6.as_ref(),
+            _ => None,
+        };
+        if let Some(directory) = directory {
+            return Ok(openat(directory, rest, flags, Mode::empty())?.into());
+        }
+        // The namespace is settled when the file is opened, not when it is read or written.
+        self.run(|| {
+            let path = format!("{ROOT}/{}", key.path());
+            Ok(openat(CWD, path, flags, Mode::empty())?.into())
+        })
+    }
+}
+
+/// What an observer reports for a parameter: what it read, or the wish itself where that is fulfilled: because both
+/// differ in white space only, or because an optional parameter is absent and so has nothing to turn off.
+pub(super) fn report(key: &Sysctl, wished: &str, read: Option<String>) -> Option<String> {
+    match read {
+        Some(text) if text.split_whitespace().eq(wished.split_whitespace()) => {
+            Some(wished.to_owned())
+        }
+        Some(text) => Some(text),
+        None => key.is_optional().then(|| wished.to_owned()),
+    }
+}

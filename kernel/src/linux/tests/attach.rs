@@ -1,0 +1,414 @@
+//! Links, addresses, routes and parameters.
+
+use std::time::Instant;
+
+use netd_model::desired::{
+    BridgeState, HostState, InterfaceState, KernelState, LinkChange, RouteState, SandboxState,
+    Sysctl, VethState,
+};
+use netd_model::diff::diff;
+
+use super::*;
+use crate::KernelError;
+
+fn up() -> LinkChange {
+    LinkChange {
+        up: Some(true),
+        ..LinkChange::default()
+    }
+}
+
+/// A bridge, and one container on it with everything.
+fn wish(netns: NetnsId) -> KernelState {
+    let veth = VethState {
+        mark: Some(endpoint_mark(2)),
+        bridge: Some(name("br0")),
+        hairpin: true,
+        isolated: true,
+        mtu_bytes: 1400,
+        up: true,
+        peer: Some(netns),
+        peer_name: Some(name("eth0")),
+    };
+    let bridge = BridgeState {
+        mark: Some(bridge_mark(1)),
+        mac: "02:42:00:00:00:01".parse().unwrap(),
+        addresses: ["172.17.0.1/16", "fd00::1/64"]
+            .map(|text| text.parse().unwrap())
+            .into(),
+        mtu_bytes: 1400,
+        up: true,
+    };
+    let interface = InterfaceState {
+        mac: "02:42:ac:11:00:02".parse().unwrap(),
+        mtu_bytes: 1400,
+        up: true,
+        addresses: ["172.17.0.2/16", "fd00::2/64"]
+            .map(|text| text.parse().unwrap())
+            .into(),
+    };
+    let route = |to: &str, via: &str| RouteState {
+        destination: to.parse().unwrap(),
+        gateway: ip(via),
+    };
+    let setting = |key: Sysctl, value: &str| (key, value.to_owned());
+    let sandbox = SandboxState {
+        loopback_up: true,
+        interfaces: [(name("eth0"), interface)].into(),
+        routes: [
+            route("0.0.0.0/0", "172.17.0.1"),
+            route("10.9.0.0/16", "172.17.0.7"),
+            route("::/0", "fd00::1"),
+        ]
+        .into(),
+        sysctls: [
+            setting(Sysctl::global("ipv4/ip_unprivileged_port_start"), "0"),
+            setting(Sysctl::global("ipv4/ping_group_range"), "0 2147483647"),
+            setting(
+                Sysctl::of_interface("ipv6", &name("eth0"), "accept_ra"),
+                "0",
+            ),
+        ]
+        .into(),
+        dns_redirect: Some(40_053),
+    };
+    KernelState {
+        host: HostState {
+            bridges: [(name("br0"), bridge)].into(),
+            veths: [(name("veth1"), veth)].into(),
+            sysctls: [
+                setting(Sysctl::global("ipv4/ip_forward"), "1"),
+                setting(Sysctl::global("bridge/there-is-no-such"), "1"),
+                setting(
+                    Sysctl::of_interface("ipv4", &name("br0"), "route_localnet"),
+                    "1",
+                ),
+            ]
+            .into(),
+        },
+        sandboxes: [(netns, sandbox)].into(),
+    }
+}
+
+#[test]
+fn a_wish_comes_true_once_and_is_seen_so_by_iproute2() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        let wish = wish(netns);
+        let ops = diff(&wish, &linux.observe(&wish).unwrap(), instance());
+        linux.apply(&ops).unwrap();
+        assert_eq!(linux.observe(&wish).unwrap(), wish);
+
+        let bridge = run("ip -d link show br0");
+        for part in [
+            "netd:0101010101010101:network:0101010101010101",
+            "mtu 1400",
+            "02:42:00:00:00:01",
+            ",UP",
+        ] {
+            assert!(bridge.contains(part), "{part} in {bridge}");
+        }
+        let veth = run("ip -d link show veth1");
+        for part in [
+            "endpoint:0202020202020202",
+            "hairpin on",
+            "isolated on",
+            "master br0",
+            "numtxqueues 1 numrxqueues 1",
+        ] {
+            assert!(veth.contains(part), "{part} in {veth}");
+        }
+        assert_eq!(run("ip -6 addr show dev veth1"), "");
+        let inside = guest.run("ip addr show");
+        for part in [
+            "inet 172.17.0.2/16 brd 172.17.255.255 scope global eth0",
+            "inet6 fd00::2/64",
+            "127.0.0.1/8",
+        ] {
+            assert!(inside.contains(part), "{part} in {inside}");
+        }
+        assert!(inside.contains("fd00::2/64 scope global nodad"), "{inside}");
+        let routes = guest.run("ip route show proto 0x6e; ip -6 route show proto 0x6e");
+        for part in [
+            "default via 172.17.0.1 dev eth0",
+            "10.9.0.0/16 via 172.17.0.7",
+            "default via fd00::1",
+        ] {
+            assert!(routes.contains(part), "{part} in {routes}");
+        }
+        assert_eq!(
+            guest.run("sysctl -n net.ipv4.ip_unprivileged_port_start"),
+            "0\n"
+        );
+        guest.run("ping -c1 -W2 172.17.0.1; ping -c1 -W2 fd00::1");
+        run("ping -c1 -W2 172.17.0.2");
+    });
+}
+
+#[test]
+fn what_was_changed_or_stolen_is_seen_and_mended() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        let wish = wish(netns);
+        let mend = || {
+            let ops = diff(&wish, &linux.observe(&wish).unwrap(), instance());
+            linux
+                .apply(&ops)
+                .unwrap_or_else(|error| panic!("{error} in {ops:#?}"));
+            assert_eq!(linux.observe(&wish).unwrap(), wish);
+            ops
+        };
+        mend();
+        assert_eq!(mend(), []);
+        for theft in [
+            "ip link set veth1 nomaster",
+            "ip link set br0 mtu 1300",
+            "ip link del veth1",
+            "ip addr flush dev br0",
+            "sysctl -qw net.ipv4.ip_forward=0",
+            "ip link set veth1 type bridge_slave isolated off",
+            "ip link set veth1 down",
+        ] {
+            run(theft);
+            assert_ne!(mend(), [], "{theft}");
+        }
+        for theft in [
+            "ip link set eth0 down",
+            "ip route del default",
+            "ip route replace default via 172.17.0.9 proto 0x6e",
+            "ip link set eth0 down && ip link set eth0 name eth7",
+            "ip link del eth0",
+            "ip addr del 172.17.0.2/16 dev eth0",
+            "ip link set lo down",
+            "iptables -t nat -F DOCKER_OUTPUT",
+            "iptables -t nat -F OUTPUT",
+        ] {
+            guest.run(theft);
+            assert_ne!(mend(), [], "{theft}");
+        }
+    });
+}
+
+#[test]
+fn nothing_that_carries_another_mark_is_made_over_or_deleted() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        run("ip link add br0 type bridge");
+        run("ip link add veth1 type veth peer name other");
+        let refused = |op: Op| {
+            let error = linux.apply(&[op]).unwrap_err();
+            assert!(
+                matches!(error.source, KernelError::ForeignLink { .. }),
+                "{error:?}"
+            );
+        };
+        let before = run("ip link | wc -l");
+        refused(new_bridge("br0"));
+        refused(Op::CreateVeth(Box::new(new_veth("veth1", "br0", netns))));
+        for link in ["br0", "veth1"] {
+            refused(Op::DeleteLink {
+                name: name(link),
+                mark: bridge_mark(1),
+            });
+        }
+        linux.apply(&[new_bridge("br1")]).unwrap();
+        refused(Op::DeleteLink {
+            name: name("br1"),
+            mark: bridge_mark(9),
+        });
+        linux
+            .apply(&[Op::DeleteLink {
+                name: name("br1"),
+                mark: bridge_mark(1),
+            }])
+            .unwrap();
+        linux
+            .apply(&[Op::DeleteLink {
+                name: name("br1"),
+                mark: bridge_mark(1),
+            }])
+            .unwrap();
+        assert_eq!(run("ip link | wc -l"), before);
+    });
+}
+
+#[test]
+fn a_failed_step_leaves_nothing_and_says_which_it_was() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        linux.apply(&[new_bridge("br0")]).unwrap();
+        guest.run("ip link add eth0 type bridge");
+        let before = run("ip link");
+        let error = linux
+            .apply(&[
+                Op::SetLink {
+                    name: name("br0"),
+                    change: up(),
+                },
+                Op::CreateVeth(Box::new(new_veth("veth1", "br0", netns))),
+                Op::SetLink {
+                    name: name("br0"),
+                    change: up(),
+                },
+            ])
+            .unwrap_err();
+        assert_eq!(error.index, 1);
+        assert!(!run("ip link").contains("veth1"), "{before}");
+        let gone = NetnsId {
+            dev: netns.dev,
+            inode: 1,
+        };
+        let error = linux
+            .apply(&[Op::CreateVeth(Box::new(new_veth("veth1", "br0", gone)))])
+            .unwrap_err();
+        assert!(matches!(error.source, KernelError::SandboxGone { .. }));
+    });
+}
+
+#[test]
+fn many_links_are_deleted_in_the_time_of_one() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        linux.apply(&[new_bridge("br0")]).unwrap();
+        let pair = |number: usize| NewVeth {
+            inside: name(&format!("eth{number}")),
+            ..new_veth(&format!("veth{number}"), "br0", netns)
+        };
+        let made: Vec<Op> = (0..50)
+            .map(|number| Op::CreateVeth(Box::new(pair(number))))
+            .collect();
+        linux.apply(&made).unwrap();
+        run("ip link add bystander type bridge");
+        let gone: Vec<Op> = (0..50)
+            .map(|number| Op::DeleteLink {
+                name: pair(number).outside,
+                mark: endpoint_mark(2),
+            })
+            .collect();
+        let start = Instant::now();
+        linux.apply(&gone).unwrap();
+        eprintln!("50 links deleted in {:?}", start.elapsed());
+        let left = run("ip -br link");
+        assert!(
+            !left.contains("veth") && left.contains("bystander") && left.contains("br0"),
+            "{left}"
+        );
+    });
+}
+
+#[test]
+fn the_second_address_of_a_subnet_survives_the_first() {
+    in_new_namespace(|linux| {
+        linux.apply(&[new_bridge("br0")]).unwrap();
+        let address = |text: &str| text.parse().unwrap();
+        let add = |text| Op::AddAddress {
+            netns: None,
+            interface: name("br0"),
+            address: address(text),
+        };
+        let remove = |text| Op::RemoveAddress {
+            netns: None,
+            interface: name("br0"),
+            address: address(text),
+        };
+        linux
+            .apply(&[
+                add("10.1.0.1/24"),
+                add("10.1.0.2/24"),
+                add("10.1.0.2/24"),
+                add("fd00::1/64"),
+                add("fd00::1/64"),
+            ])
+            .unwrap();
+        linux
+            .apply(&[
+                remove("10.1.0.1/24"),
+                remove("10.1.0.1/24"),
+                remove("10.7.0.1/24"),
+            ])
+            .unwrap();
+        let shown = run("ip -br addr show br0");
+        assert!(
+            shown.contains("10.1.0.2/24") && !shown.contains("10.1.0.1/24"),
+            "{shown}"
+        );
+    });
+}
+
+#[test]
+fn the_time_of_one_attach_is_printed() {
+    in_new_namespace(|linux| {
+        linux.apply(&[new_bridge("br0")]).unwrap();
+        let gateway = Op::AddAddress {
+            netns: None,
+            interface: name("br0"),
+            address: "172.17.0.1/16".parse().unwrap(),
+        };
+        linux
+            .apply(&[
+                gateway,
+                Op::SetLink {
+                    name: name("br0"),
+                    change: up(),
+                },
+            ])
+            .unwrap();
+        let mut times: Vec<[u128; 3]> = (0..100u8)
+            .map(|number| {
+                let bare = Bare::make();
+                let before = Instant::now();
+                let netns = linux.adopt(bare.handle()).unwrap().netns;
+                let adopted = Instant::now();
+                let interface = name("eth0");
+                let pair = NewVeth {
+                    mac: Mac::from_ipv4([172, 17, 1, number].into()),
+                    ..new_veth(&format!("veth{number}"), "br0", netns)
+                };
+                linux.apply(&[Op::CreateVeth(Box::new(pair))]).unwrap();
+                let made = Instant::now();
+                let set = |name: &IfName| Op::SetInterface {
+                    netns,
+                    name: name.clone(),
+                    change: up(),
+                };
+                linux
+                    .apply(&[
+                        Op::WriteSysctl {
+                            netns: Some(netns),
+                            key: Sysctl::of_interface("ipv6", &interface, "disable_ipv6"),
+                            value: "1".to_owned(),
+                        },
+                        set(&name("lo")),
+                        Op::AddAddress {
+                            netns: Some(netns),
+                            interface: interface.clone(),
+                            address: format!("172.17.1.{number}/16").parse().unwrap(),
+                        },
+                        set(&interface),
+                        Op::AddRoute {
+                            netns,
+                            route: RouteState {
+                                destination: "0.0.0.0/0".parse().unwrap(),
+                                gateway: ip("172.17.0.1"),
+                            },
+                        },
+                    ])
+                    .unwrap();
+                let done = Instant::now();
+                linux.release(netns);
+                [(adopted - before), (made - adopted), (done - made)].map(|time| time.as_micros())
+            })
+            .collect();
+        for (at, what) in ["adopt", "create the pair", "the rest"].iter().enumerate() {
+            times.sort_by_key(|time| time[at]);
+            eprintln!("{what}: {} us (p90 {})", times[50][at], times[90][at]);
+        }
+        times.sort_by_key(|time| time[1] + time[2]);
+        eprintln!("attach: {} us", times[50][1] + times[50][2]);
+    });
+}
