@@ -1,0 +1,229 @@
+//! A container leaves networks: by wish, at its end, or because joining failed.
+//!
+//! The record goes last. An address is free only when the last object that bore it is gone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use netd_model::desired::FlowFilter;
+use netd_model::diff::diff;
+use netd_model::ruleset::RulesetChange;
+use netd_model::{Container, ContainerId, Endpoint, EndpointId, NetworkId, Op, Phase};
+
+use super::{Engine, EngineError, plan};
+use crate::ledger::Ledger;
+use crate::state::State;
+use crate::store::{Change, Reservation};
+
+/// What to do when there is nothing to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Say so.
+    Refuse,
+    /// Be content.
+    Accept,
+}
+
+impl Engine {
+    /// Takes a container off a network.
+    ///
+    /// # Errors
+    /// [`EngineError::NotConnected`] unless absence is accepted; else what could not be undone, which stays recorded
+    /// and is tried again.
+    pub async fn disconnect(
+        &self,
+        network: NetworkId,
+        container: ContainerId,
+        absent: Absent,
+    ) -> Result<(), EngineError> {
+        let _house = self.house.read().await;
+        let _container = self.containers.alone(container).await;
+        let found = self.look(move |state| {
+            let endpoint = state.endpoint_between(container, network).cloned();
+            let names = state.container(container).zip(state.network(network));
+            (
+                endpoint,
+                names.map(|(container, network)| {
+                    (
+                        container.name.clone(),
+                        network.name.clone(),
+                        is_host(network),
+                    )
+                }),
+            )
+        });
+        match found.await? {
+            (Some(_), Some((_, network, true))) => Err(EngineError::Builtin {
+                name: network.to_string(),
+                action: "left while the container runs",
+            }),
+            (Some(endpoint), _) => {
+                self.dissolve(container, &[endpoint.id]).await?;
+                self.tell_of(&endpoint, "disconnect").await
+            }
+            (None, Some((container, network, _))) if absent == Absent::Refuse => {
+                Err(EngineError::NotConnected { container, network })
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Removes endpoints of one container, whatever phase they are in. The caller is alone on its lane.
+    pub(super) async fn dissolve(
+        &self,
+        container: ContainerId,
+        ids: &[EndpointId],
+    ) -> Result<(), EngineError> {
+        let (names, wanted) = (Arc::clone(&self.names), ids.to_vec());
+        let (endpoints, ops) = self
+            .turns
+            .take(move |ledger| intend_end(ledger, container, &wanted, &names))
+            .await??;
+        let result = self.take_apart(&endpoints, ops).await;
+        if result.is_err() {
+            self.leftovers.notify_one();
+            return result;
+        }
+        self.forget(container, endpoints).await
+    }
+
+    async fn take_apart(
+        &self,
+        endpoints: &[Arc<Endpoint>],
+        ops: Vec<Op>,
+    ) -> Result<(), EngineError> {
+        let rules = endpoints
+            .iter()
+            .filter(|endpoint| !endpoint.ports.is_empty());
+        let rules = rules
+            .map(|endpoint| RulesetChange::RemoveEndpoint(endpoint.id))
+            .collect();
+        // Everything is tried; the first refusal is told.
+        let unfiltered = self.rules.change(rules).await.map_err(EngineError::from);
+        let removed = self.apply(ops).await;
+        unfiltered.and(removed)
+    }
+
+    /// The last step: ports, addresses and the record itself.
+    pub(super) async fn forget(
+        &self,
+        container: ContainerId,
+        endpoints: Vec<Arc<Endpoint>>,
+    ) -> Result<(), EngineError> {
+        let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
+        self.kernel(move |kernel| ids.iter().for_each(|id| kernel.release_ports(*id, &[])))
+            .await;
+        let forgotten = self.turns.take(move |ledger| {
+            let mut changes = Vec::new();
+            for endpoint in &endpoints {
+                changes.push(Change::RemoveEndpoint(endpoint.id));
+                changes.extend(keep_addresses(ledger.state(), endpoint));
+            }
+            ledger.commit(&changes)
+        });
+        forgotten
+            .await?
+            .inspect_err(|_| self.leftovers.notify_one())?;
+        self.refresh_files(container).await
+    }
+}
+
+fn is_host(network: &netd_model::Network) -> bool {
+    matches!(network.driver, netd_model::DriverSpec::Host)
+}
+
+/// Records the wish and finds the steps: the difference between the container with these endpoints and without.
+fn intend_end(
+    ledger: &mut Ledger,
+    container: ContainerId,
+    ids: &[EndpointId],
+    names: &super::Names,
+) -> Result<(Vec<Arc<Endpoint>>, Vec<Op>), EngineError> {
+    let state = ledger.state();
+    let endpoints: Vec<Arc<Endpoint>> = ids
+        .iter()
+        .filter_map(|id| state.endpoint(*id))
+        .cloned()
+        .collect();
+    let record = state.container(container).cloned();
+    let ops = steps(state, record.as_deref(), &endpoints)?;
+    let changes: Vec<Change> = endpoints
+        .iter()
+        .filter(|endpoint| endpoint.phase != Phase::Detaching)
+        .map(|endpoint| {
+            Change::PutEndpoint(Endpoint {
+                phase: Phase::Detaching,
+                ..Endpoint::clone(endpoint)
+            })
+        })
+        .collect();
+    ledger.commit(&changes)?;
+    let networks: BTreeSet<NetworkId> = endpoints.iter().map(|endpoint| endpoint.network).collect();
+    networks
+        .into_iter()
+        .for_each(|network| names.publish_network(ledger.state(), network));
+    names.publish_view(ledger.state(), container);
+    Ok((endpoints, ops))
+}
+
+fn steps(
+    state: &State,
+    container: Option<&Container>,
+    endpoints: &[Arc<Endpoint>],
+) -> Result<Vec<Op>, EngineError> {
+    let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
+    let mut ops = Vec::new();
+    if let Some(container) = container {
+        let before = plan::sandbox(state, container, &[])?;
+        let after = plan::sandbox(state, container, &ids)?;
+        ops = diff(&after, &before, state.instance());
+    }
+    for endpoint in endpoints {
+        // What the plan does not show any more: an endpoint on its way out, or one without a sandbox.
+        if let Some(interface) = &endpoint.interface {
+            let mark = netd_model::desired::Mark::endpoint(state.instance(), endpoint.id);
+            let delete = Op::DeleteLink {
+                name: interface.outside.clone(),
+                mark,
+            };
+            if !ops.contains(&delete) {
+                ops.push(delete);
+            }
+        }
+        ops.extend(
+            endpoint
+                .leases
+                .iter()
+                .map(|lease| Op::ForgetFlows(FlowFilter::OfAddress(lease.address))),
+        );
+    }
+    Ok(ops)
+}
+
+/// A container that may return finds its addresses again: one it asked for is kept from others, another is only
+/// remembered.
+fn keep_addresses(state: &State, endpoint: &Endpoint) -> Vec<Change> {
+    let Some(container) = state
+        .container(endpoint.container)
+        .filter(|container| !container.auto_remove)
+    else {
+        return Vec::new();
+    };
+    if endpoint.leases.is_empty() || endpoint.phase == Phase::Attaching {
+        return Vec::new();
+    }
+    let kept = endpoint.leases.iter().map(|lease| {
+        Change::PutReservation(Reservation {
+            network: endpoint.network,
+            address: lease.address,
+            container: container.name.clone(),
+            firm: lease.requested,
+        })
+    });
+    std::iter::once(Change::RemoveReservations(
+        endpoint.network,
+        container.name.clone(),
+    ))
+    .chain(kept)
+    .collect()
+}

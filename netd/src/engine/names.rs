@@ -1,0 +1,168 @@
+//! From what netd knows to what the resolver answers: zones of networks, views of sandboxes.
+//!
+//! Called inside ledger turns, so that the resolver's snapshots follow each other as the changes did.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use netd_dns::{
+    Directory, Forwarding, HostEntry, NetworkZone, Resolver, ResolverOptions, Upstreams, View,
+};
+use netd_kernel::ResolverSockets;
+use netd_model::container::DnsSettings;
+use netd_model::{Container, ContainerId, NetnsId, NetworkId, Phase};
+
+use super::EngineError;
+use crate::state::State;
+
+/// Port that resolvers listen on (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
+
+/// The embedded resolver with what it needs to know.
+#[derive(Debug)]
+pub(super) struct Names {
+    directory: Arc<Directory>,
+    resolver: Resolver,
+    defaults: DnsSettings,
+}
+
+impl Names {
+    /// A resolver without names. Must be called inside the runtime that is to serve them.
+    #[must_use]
+    pub(super) fn new(defaults: DnsSettings, resolv_conf: PathBuf) -> Self {
+        let directory = Arc::new(Directory::default());
+        let options = ResolverOptions {
+            resolv_conf,
+            ..ResolverOptions::default()
+        };
+        let resolver = Resolver::new(
+            Arc::clone(&directory),
+            options,
+            tokio::runtime::Handle::current(),
+        );
+        Self {
+            directory,
+            resolver,
+            defaults,
+        }
+    }
+
+    /// Makes the names of a network what `state` says.
+    pub(super) fn publish_network(&self, state: &State, id: NetworkId) {
+        let network = state.network(id).filter(|network| has_names(network));
+        let Some(network) = network else {
+            self.directory.remove_network(id);
+            return;
+        };
+        let live = state
+            .endpoints_on(id)
+            .into_iter()
+            .filter(|endpoint| endpoint.phase == Phase::Attached);
+        let entries = live.filter_map(|endpoint| {
+            let container = state.container(endpoint.container)?;
+            let mut names = vec![container.name.to_string(), container.id.short()];
+            if container.hostname.as_str() != container.name.as_str() {
+                names.push(container.hostname.to_string());
+            }
+            names.extend(endpoint.aliases.iter().map(ToString::to_string));
+            Some(HostEntry {
+                names,
+                addresses: endpoint.leases.iter().map(|lease| lease.address).collect(),
+            })
+        });
+        let zone = NetworkZone {
+            name: network.name.clone(),
+            entries: entries.collect(),
+        };
+        self.directory.put_network(id, &zone);
+    }
+
+    /// Makes what a container's sandbox sees what `state` says, if its names are served.
+    pub(super) fn publish_view(&self, state: &State, container: ContainerId) {
+        let Some(container) = state.container(container) else {
+            return;
+        };
+        if let Some(sandbox) = &container.sandbox {
+            // Not served is no error: the default bridge has no names, and an ended sandbox none any more.
+            let _ = self
+                .resolver
+                .set_view(sandbox.netns, self.view(state, container));
+        }
+    }
+
+    fn view(&self, state: &State, container: &Container) -> View {
+        let endpoints = state.endpoints_of(container.id);
+        let networks: Vec<_> = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.phase != Phase::Detaching)
+            .filter_map(|endpoint| state.network(endpoint.network))
+            .collect();
+        let sealed = !networks.is_empty() && networks.iter().all(|network| network.policy.internal);
+        let servers = match container.dns.servers.as_slice() {
+            [] => &self.defaults.servers,
+            own => own,
+        };
+        let forwarding = if sealed {
+            Forwarding::Refuse
+        } else if servers.is_empty() {
+            Forwarding::To(Upstreams::Host)
+        } else {
+            let servers = servers
+                .iter()
+                .map(|server| SocketAddr::new(*server, DNS_PORT));
+            Forwarding::To(Upstreams::Listed(servers.collect()))
+        };
+        let networks = networks
+            .iter()
+            .filter(|network| has_names(network))
+            .map(|network| network.id)
+            .collect();
+        View {
+            networks,
+            forwarding,
+        }
+    }
+
+    /// Serves names on sockets inside a sandbox.
+    ///
+    /// # Errors
+    /// [`EngineError::Names`] when the sockets cannot be used.
+    pub(super) fn serve(
+        &self,
+        state: &State,
+        container: &Container,
+        sockets: ResolverSockets,
+    ) -> Result<(), EngineError> {
+        let Some(sandbox) = &container.sandbox else {
+            return Ok(());
+        };
+        let view = self.view(state, container);
+        self.resolver
+            .serve(sandbox.netns, sockets.udp, sockets.tcp, view)
+            .map_err(|error| EngineError::Names(error.to_string()))
+    }
+
+    /// True if names are served in the sandbox.
+    #[must_use]
+    pub(super) fn serves(&self, netns: NetnsId) -> bool {
+        self.resolver.serves(netns)
+    }
+
+    /// Closes the sockets inside a sandbox, which hold it as long as they are open.
+    pub(super) async fn stop(&self, netns: NetnsId) {
+        self.resolver.stop(netns).await;
+    }
+
+    /// Counters for people.
+    #[must_use]
+    pub(super) fn stats(&self) -> netd_dns::Stats {
+        self.resolver.stats()
+    }
+}
+
+/// True for networks whose containers find each other by name: all bridge networks but the default one, as in Docker.
+#[must_use]
+pub(super) fn has_names(network: &netd_model::Network) -> bool {
+    network.bridge().is_some_and(|spec| !spec.is_default)
+}

@@ -1,0 +1,398 @@
+//! Networks come and go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use netd_api::{NetworkRequest, PruneReport};
+use netd_drivers::{BridgeDefaults, parse_bridge_options, plan_network};
+use netd_ipam::{PoolRequest, Used, UsedBy, plan_pool};
+use netd_model::desired::KernelState;
+use netd_model::diff::diff;
+use netd_model::ruleset::RulesetChange;
+use netd_model::{
+    DriverSpec, IfName, InstanceId, Network, NetworkId, NetworkName, Phase, Policy, PoolSpec,
+    Subnet,
+};
+
+use super::{Engine, EngineError, plan, random};
+use crate::config::Settings;
+use crate::ledger::Ledger;
+use crate::state::State;
+use crate::store::Change;
+
+impl Engine {
+    /// Creates a network.
+    ///
+    /// # Errors
+    /// [`EngineError`] says what is wrong with the request or who stands in its way; nothing is left then.
+    pub async fn create_network(
+        &self,
+        request: NetworkRequest,
+    ) -> Result<Arc<Network>, EngineError> {
+        let _house = self.house.read().await;
+        let id = NetworkId::from_bytes(random()?);
+        let _network = self.networks.alone(id).await;
+        check_driver(request.driver.as_deref())?;
+        let defaults = bridge_defaults(&self.settings);
+        let spec = parse_bridge_options(&request.options, defaults)?.into_spec(id)?;
+        self.check_bridge_name(&spec.bridge).await?;
+        let routes = self.kernel(|kernel| kernel.routed_subnets()).await?;
+        let pools = self.settings.pools.clone();
+        let network = self
+            .turns
+            .take(move |ledger| intend(ledger, id, request, spec, (&pools, &routes)))
+            .await??;
+        let made = match changes_of(&network, self.instance) {
+            Ok((desired, rules)) => self.make(desired, rules).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = made {
+            if let Err(undo) = self.unmake(&network).await {
+                tracing::warn!(network = %network.name, error = %undo.sentence(), "undoing waits for the next reconcile");
+            }
+            return Err(error);
+        }
+        let names = Arc::clone(&self.names);
+        let network = Arc::new(Network {
+            phase: Phase::Attached,
+            ..network
+        });
+        let record = Network::clone(&network);
+        self.turns
+            .take(move |ledger| {
+                ledger.commit(&[Change::PutNetwork(record)])?;
+                names.publish_network(ledger.state(), id);
+                Ok::<_, EngineError>(())
+            })
+            .await??;
+        let facts = [("driver", network.driver.name().to_owned())];
+        self.events.tell(
+            "network",
+            "create",
+            (id.to_string(), network.name.to_string()),
+            &facts,
+        );
+        Ok(network)
+    }
+
+    /// An interface of the bridge's name must not be there yet.
+    async fn check_bridge_name(&self, name: &IfName) -> Result<(), EngineError> {
+        let asked = name.clone();
+        let there = self
+            .kernel(move |kernel| kernel.host_interface(&asked))
+            .await?;
+        let named = name.clone();
+        let owner = self
+            .look(move |state| bridge_owner(state, &named).cloned())
+            .await?;
+        let reason = match (owner, there) {
+            (Some(network), _) => format!("belongs to network {network}"),
+            (None, Some(_)) => "was not made by netd".to_owned(),
+            (None, None) => return Ok(()),
+        };
+        Err(EngineError::InterfaceTaken {
+            name: name.clone(),
+            reason,
+        })
+    }
+
+    /// Filter first, then the bridge: it comes up behind standing rules.
+    async fn make(
+        &self,
+        desired: KernelState,
+        rules: Vec<RulesetChange>,
+    ) -> Result<(), EngineError> {
+        self.rules.change(rules).await?;
+        self.apply(diff(&desired, &KernelState::default(), self.instance))
+            .await
+    }
+
+    /// Removes a network that nobody is on.
+    ///
+    /// # Errors
+    /// [`EngineError::Builtin`], [`EngineError::InUse`] with the names, or what could not be undone.
+    pub async fn remove_network(&self, id: NetworkId) -> Result<(), EngineError> {
+        let _house = self.house.read().await;
+        let _network = self.networks.alone(id).await;
+        let network = self.look(move |state| removable(state, id)).await??;
+        self.unmake(&network).await?;
+        self.events.tell(
+            "network",
+            "remove",
+            (id.to_string(), network.name.to_string()),
+            &[],
+        );
+        Ok(())
+    }
+
+    /// Takes a network apart; the caller is alone on its lane.
+    async fn unmake(&self, network: &Network) -> Result<(), EngineError> {
+        let (id, names) = (network.id, Arc::clone(&self.names));
+        let leaving = Network {
+            phase: Phase::Detaching,
+            ..network.clone()
+        };
+        self.turns
+            .take(move |ledger| {
+                ledger.commit(&[Change::PutNetwork(leaving)])?;
+                names.publish_network(ledger.state(), id);
+                Ok::<_, EngineError>(())
+            })
+            .await??;
+        let desired = plan_network(
+            &Network {
+                phase: Phase::Attached,
+                ..network.clone()
+            },
+            self.instance,
+        )?
+        .state;
+        let before = KernelState {
+            host: desired,
+            ..KernelState::default()
+        };
+        // The bridge goes before the rules that keep it apart.
+        let ops = diff(&KernelState::default(), &before, self.instance);
+        let removed = match self.apply(ops).await {
+            Ok(()) => self
+                .rules
+                .change(vec![RulesetChange::RemoveNetwork(id)])
+                .await
+                .map_err(EngineError::from),
+            refused => refused,
+        };
+        if removed.is_err() {
+            self.leftovers.notify_one();
+            return removed;
+        }
+        let forgotten = self
+            .turns
+            .take(move |ledger| ledger.commit(&[Change::RemoveNetwork(id)]))
+            .await?;
+        Ok(forgotten.inspect_err(|_| self.leftovers.notify_one())?)
+    }
+
+    /// Removes every network that nobody is on, the built-in ones left out.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the daemon is ending; other failures are in the report.
+    pub async fn prune_networks(&self) -> Result<PruneReport, EngineError> {
+        let idle = self.look(|state| {
+            let idle = state
+                .networks()
+                .filter(|network| !network.is_builtin() && state.count_on(network.id) == 0);
+            idle.map(|network| (network.id, network.name.clone()))
+                .collect::<Vec<_>>()
+        });
+        let mut report = PruneReport::default();
+        for (id, name) in idle.await? {
+            match self.remove_network(id).await {
+                Ok(()) => report.networks.push(name),
+                // Somebody came onto it, or removed it: then it is none of ours.
+                Err(EngineError::InUse { .. } | EngineError::NetworkNotFound(_)) => {}
+                Err(error) => report
+                    .failures
+                    .push(format!("{name}: {}", error.sentence())),
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// What the kernel and the firewall shall say of a network.
+fn changes_of(
+    network: &Network,
+    instance: InstanceId,
+) -> Result<(KernelState, Vec<RulesetChange>), EngineError> {
+    let rules = plan::network_rules(network, instance)?;
+    let host = plan_network(network, instance)?.state;
+    Ok((
+        KernelState {
+            host,
+            ..KernelState::default()
+        },
+        rules,
+    ))
+}
+
+/// What networks take that do not say otherwise.
+pub(super) fn bridge_defaults(settings: &Settings) -> BridgeDefaults {
+    BridgeDefaults {
+        mtu_bytes: settings.mtu_bytes,
+        // As in Docker, the daemon's icc is about the default network only.
+        icc: true,
+        masquerade: settings.masquerade,
+        host_binding: settings.host_binding,
+    }
+}
+
+fn check_driver(driver: Option<&str>) -> Result<(), EngineError> {
+    match driver.unwrap_or("bridge") {
+        "bridge" => Ok(()),
+        only @ ("host" | "null") => Err(EngineError::Invalid(format!(
+            "there is one network with driver {only}, and it is built in; create one with driver bridge"
+        ))),
+        other => Err(EngineError::Invalid(format!(
+            "unknown driver {other:?}; this version has bridge"
+        ))),
+    }
+}
+
+fn bridge_owner<'a>(state: &'a State, bridge: &IfName) -> Option<&'a NetworkName> {
+    let owns =
+        |network: &&Arc<Network>| network.bridge().is_some_and(|spec| spec.bridge == *bridge);
+    state.networks().find(owns).map(|network| &network.name)
+}
+
+fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
+    let Some(network) = state
+        .network(id)
+        .filter(|network| network.phase == Phase::Attached)
+    else {
+        return Err(EngineError::NetworkNotFound(id.short()));
+    };
+    if network.is_builtin() {
+        return Err(EngineError::Builtin {
+            name: network.name.to_string(),
+            action: "removed",
+        });
+    }
+    let endpoints = state.endpoints_on(id);
+    if endpoints.is_empty() {
+        return Ok(Network::clone(network));
+    }
+    let name = |container| {
+        state
+            .container(container)
+            .map_or_else(String::new, |known| known.name.to_string())
+    };
+    let containers = endpoints
+        .iter()
+        .map(|endpoint| name(endpoint.container))
+        .collect();
+    Err(EngineError::InUse {
+        network: network.name.clone(),
+        containers,
+    })
+}
+
+type Surroundings<'a> = (&'a [netd_ipam::DefaultPool], &'a [(Subnet, IfName)]);
+
+fn intend(
+    ledger: &mut Ledger,
+    id: NetworkId,
+    request: NetworkRequest,
+    spec: netd_model::network::BridgeSpec,
+    surroundings: Surroundings<'_>,
+) -> Result<Network, EngineError> {
+    let state = ledger.state();
+    if let Some(present) = state.network_named(&request.name) {
+        if present.is_builtin() {
+            return Err(EngineError::Builtin {
+                name: present.name.to_string(),
+                action: "made again",
+            });
+        }
+        return Err(EngineError::NetworkExists {
+            name: request.name,
+            id: present.id.short(),
+        });
+    }
+    if let Some(owner) = bridge_owner(state, &spec.bridge) {
+        let reason = format!("belongs to network {owner}");
+        return Err(EngineError::InterfaceTaken {
+            name: spec.bridge,
+            reason,
+        });
+    }
+    let pools = pools(state, request.pools, surroundings)?;
+    let network = Network {
+        id,
+        name: request.name,
+        created: Timestamp::now(),
+        rank: state.next_rank(),
+        driver: DriverSpec::Bridge(spec),
+        pools,
+        policy: Policy {
+            internal: request.internal,
+        },
+        labels: request.labels,
+        options: request.options,
+        attachable: request.attachable,
+        phase: Phase::Attaching,
+    };
+    // What the drivers cannot plan is refused before it is written.
+    plan_network(&network, state.instance())?;
+    ledger.commit(&[Change::PutNetwork(network.clone())])?;
+    Ok(network)
+}
+
+fn pools(
+    state: &State,
+    requests: Vec<netd_api::PoolRequest>,
+    (defaults, routes): Surroundings<'_>,
+) -> Result<Vec<PoolSpec>, EngineError> {
+    let used = used_subnets(state, routes, None);
+    let requests = if requests.is_empty() {
+        vec![netd_api::PoolRequest::default()]
+    } else {
+        requests
+    };
+    let mut pools: Vec<PoolSpec> = Vec::new();
+    for request in requests {
+        let request = PoolRequest {
+            subnet: request.subnet,
+            range: request.range,
+            gateway: request.gateway,
+            aux: request.aux,
+        };
+        let pool = plan_pool(request, defaults, &used)?;
+        if !pool.subnet.is_ipv4() {
+            return Err(EngineError::Invalid(format!(
+                "subnet {}: this version gives out IPv4 addresses only",
+                pool.subnet
+            )));
+        }
+        if let Some(other) = pools
+            .iter()
+            .find(|other| other.subnet.is_ipv4() == pool.subnet.is_ipv4())
+        {
+            return Err(EngineError::Invalid(format!(
+                "a bridge network has one subnet of each family, but {} and {} were given",
+                other.subnet, pool.subnet
+            )));
+        }
+        pools.push(pool);
+    }
+    Ok(pools)
+}
+
+/// Subnets that cannot be given out, with who has them; `without` is not counted.
+pub(super) fn used_subnets(
+    state: &State,
+    routes: &[(Subnet, IfName)],
+    without: Option<NetworkId>,
+) -> Vec<Used> {
+    let networks = state
+        .networks()
+        .filter(|network| Some(network.id) != without)
+        .flat_map(|network| {
+            network.pools.iter().map(|pool| Used {
+                subnet: pool.subnet,
+                by: UsedBy::Network(network.name.clone()),
+            })
+        });
+    let ours: BTreeSet<&IfName> = state
+        .networks()
+        .filter_map(|network| Some(&network.bridge()?.bridge))
+        .collect();
+    let routes = routes
+        .iter()
+        .filter(|(_, interface)| !ours.contains(interface))
+        .map(|(subnet, interface)| Used {
+            subnet: *subnet,
+            by: UsedBy::HostRoute(interface.clone()),
+        });
+    networks.chain(routes).collect()
+}

@@ -1,0 +1,282 @@
+//! Ports are published and withdrawn while the container runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use netd_model::{
+    Container, ContainerId, DriverSpec, Endpoint, EndpointId, NamespaceMode, Phase, PublishRequest,
+    PublishedPort,
+};
+
+use super::attach::stale_flows;
+use super::choose::{self, Avoid};
+use super::{Engine, EngineError, plan};
+use crate::ledger::Ledger;
+use crate::state::State;
+use crate::store::Change;
+
+impl Engine {
+    /// Publishes further ports of a container, on the network that carries its default route. Asking for what is
+    /// published already changes nothing.
+    ///
+    /// # Errors
+    /// [`EngineError`] names the holder of a port that is taken; nothing new is published then.
+    pub async fn publish(
+        &self,
+        container: ContainerId,
+        requests: Vec<PublishRequest>,
+    ) -> Result<(), EngineError> {
+        let _house = self.house.read().await;
+        let _container = self.containers.alone(container).await;
+        let asked = requests.clone();
+        let (endpoint, before) = self
+            .turns
+            .take(move |ledger| intend(ledger, container, &asked))
+            .await??;
+        let id = endpoint.id;
+        let result = self.stand_behind(id, &requests).await;
+        if let Err(error) = result {
+            // As it was: the record, then the rules and sockets that follow from it.
+            self.put_ports(id, before).await?;
+            self.follow_ports(id).await?;
+            return Err(error);
+        }
+        self.tell_ports(&endpoint, "publish").await
+    }
+
+    /// Withdraws every published port of a container that fits one of `wanted`.
+    ///
+    /// # Errors
+    /// [`EngineError::NotPublished`] when one of them fits nothing; nothing is withdrawn then.
+    pub async fn unpublish(
+        &self,
+        container: ContainerId,
+        wanted: Vec<PublishRequest>,
+    ) -> Result<(), EngineError> {
+        let _house = self.house.read().await;
+        let _container = self.containers.alone(container).await;
+        let endpoints = self
+            .turns
+            .take(move |ledger| withdraw(ledger, container, &wanted))
+            .await??;
+        for endpoint in endpoints {
+            self.follow_ports(endpoint.id).await?;
+            self.tell_ports(&endpoint, "unpublish").await?;
+        }
+        Ok(())
+    }
+
+    async fn stand_behind(
+        &self,
+        id: EndpointId,
+        requests: &[PublishRequest],
+    ) -> Result<(), EngineError> {
+        self.hold_ports(id, requests).await?;
+        let (rules, flows) = self
+            .look(move |state| {
+                let flows = state
+                    .endpoint(id)
+                    .map(|endpoint| stale_flows(endpoint))
+                    .unwrap_or_default();
+                (plan::port_rules(state, id), flows)
+            })
+            .await?;
+        self.rules.change(rules).await?;
+        self.apply(flows).await
+    }
+
+    async fn put_ports(
+        &self,
+        id: EndpointId,
+        ports: Vec<PublishedPort>,
+    ) -> Result<(), EngineError> {
+        let put = self
+            .turns
+            .take(move |ledger| match ledger.state().endpoint(id).cloned() {
+                Some(record) => ledger.commit(&[Change::PutEndpoint(Endpoint {
+                    ports,
+                    ..Endpoint::clone(&record)
+                })]),
+                None => Ok(()),
+            });
+        Ok(put.await??)
+    }
+
+    /// Makes rules and sockets what the record says.
+    async fn follow_ports(&self, id: EndpointId) -> Result<(), EngineError> {
+        let (rules, keep) = self
+            .look(move |state| {
+                let keep = state
+                    .endpoint(id)
+                    .map(|endpoint| endpoint.ports.clone())
+                    .unwrap_or_default();
+                (plan::port_rules(state, id), keep)
+            })
+            .await?;
+        self.rules.change(rules).await?;
+        self.kernel(move |kernel| kernel.release_ports(id, &keep))
+            .await;
+        Ok(())
+    }
+
+    async fn tell_ports(
+        &self,
+        endpoint: &Endpoint,
+        action: &'static str,
+    ) -> Result<(), EngineError> {
+        let container = endpoint.container;
+        if let Some(record) = self
+            .look(move |state| state.container(container).cloned())
+            .await?
+        {
+            let subject = (record.id.to_string(), record.name.to_string());
+            self.events.tell("container", action, subject, &[]);
+        }
+        Ok(())
+    }
+}
+
+fn intend(
+    ledger: &mut Ledger,
+    container: ContainerId,
+    requests: &[PublishRequest],
+) -> Result<(Endpoint, Vec<PublishedPort>), EngineError> {
+    let state = ledger.state();
+    let Some(record) = state.container(container).cloned() else {
+        return Err(EngineError::ContainerNotFound(container.short()));
+    };
+    let endpoint = publishing_endpoint(state, &record)?;
+    let Some(network) = state.network(endpoint.network).cloned() else {
+        return Err(EngineError::NetworkNotFound(endpoint.network.short()));
+    };
+    let Some(spec) = network.bridge() else {
+        return Err(EngineError::NotRunning(record.name.clone()));
+    };
+    let fresh: Vec<PublishRequest> = requests
+        .iter()
+        .filter(|request| {
+            !endpoint
+                .ports
+                .iter()
+                .any(|port| is_exactly(request, port, spec.host_binding))
+        })
+        .cloned()
+        .collect();
+    let chosen = choose::ports(
+        state,
+        spec,
+        &fresh,
+        (endpoint.id, &endpoint.ports),
+        &Avoid::new(),
+    )?;
+    let before = endpoint.ports.clone();
+    let ports = before.iter().copied().chain(chosen).collect();
+    let changed = Endpoint {
+        ports,
+        ..Endpoint::clone(&endpoint)
+    };
+    ledger.commit(&[Change::PutEndpoint(changed.clone())])?;
+    Ok((changed, before))
+}
+
+fn is_exactly(
+    request: &PublishRequest,
+    port: &PublishedPort,
+    host_binding: std::net::IpAddr,
+) -> bool {
+    request.protocol == port.protocol
+        && request.container_ports == port.container_ports
+        && request.host_ports == Some(port.host_ports)
+        && request.host_ip.unwrap_or(host_binding) == port.host_ip
+}
+
+/// The endpoint that carries the default route: the highest priority, then the first name.
+fn publishing_endpoint(state: &State, container: &Container) -> Result<Arc<Endpoint>, EngineError> {
+    if !container.is_running() {
+        return Err(EngineError::NotRunning(container.name.clone()));
+    }
+    let refuse = |reason: &str| {
+        EngineError::Invalid(format!(
+            "container {} cannot publish ports: {reason}",
+            container.name
+        ))
+    };
+    match container.namespace {
+        NamespaceMode::Host => {
+            return Err(refuse(
+                "it uses the host's network, where its ports are open as they are",
+            ));
+        }
+        NamespaceMode::Container(_) => {
+            return Err(refuse(
+                "it shares another container's network; publish on that one",
+            ));
+        }
+        NamespaceMode::Private => {}
+    }
+    let endpoints = state.endpoints_of(container.id);
+    let candidates = endpoints
+        .iter()
+        .filter(|endpoint| endpoint.phase == Phase::Attached)
+        .filter_map(|endpoint| {
+            let network = state.network(endpoint.network)?;
+            let usable =
+                matches!(network.driver, DriverSpec::Bridge(_)) && !network.policy.internal;
+            usable.then_some((
+                std::cmp::Reverse(endpoint.gateway_priority),
+                network.name.clone(),
+                endpoint,
+            ))
+        });
+    candidates
+        .min_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)))
+        .map(|(_, _, endpoint)| Arc::clone(endpoint))
+        .ok_or_else(|| refuse("it is on no network that leads outside"))
+}
+
+fn withdraw(
+    ledger: &mut Ledger,
+    container: ContainerId,
+    wanted: &[PublishRequest],
+) -> Result<Vec<Endpoint>, EngineError> {
+    let state = ledger.state();
+    let Some(record) = state.container(container).cloned() else {
+        return Err(EngineError::ContainerNotFound(container.short()));
+    };
+    let endpoints = state.endpoints_of(container);
+    let published = || endpoints.iter().flat_map(|endpoint| &endpoint.ports);
+    if let Some(lost) = wanted
+        .iter()
+        .find(|request| !published().any(|port| fits(request, port)))
+    {
+        return Err(EngineError::NotPublished {
+            container: record.name.clone(),
+            wanted: lost.to_string(),
+        });
+    }
+    let mut changed = Vec::new();
+    let mut touched = BTreeSet::new();
+    for endpoint in &endpoints {
+        let stays = |port: &PublishedPort| !wanted.iter().any(|request| fits(request, port));
+        let ports: Vec<PublishedPort> = endpoint.ports.iter().copied().filter(stays).collect();
+        if ports.len() != endpoint.ports.len() && touched.insert(endpoint.id) {
+            changed.push(Endpoint {
+                ports,
+                ..Endpoint::clone(endpoint)
+            });
+        }
+    }
+    let changes: Vec<Change> = changed.iter().cloned().map(Change::PutEndpoint).collect();
+    ledger.commit(&changes)?;
+    Ok(changed)
+}
+
+/// What was left out of the request fits anything.
+fn fits(request: &PublishRequest, port: &PublishedPort) -> bool {
+    request.protocol == port.protocol
+        && request.container_ports == port.container_ports
+        && request
+            .host_ports
+            .is_none_or(|ports| ports == port.host_ports)
+        && request.host_ip.is_none_or(|ip| ip == port.host_ip)
+}

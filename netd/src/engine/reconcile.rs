@@ -1,0 +1,296 @@
+//! The kernel is made what the records say. The same pass repairs, finishes what was left, and undoes what a crash cut
+//! off; when nothing is wrong it does nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use netd_kernel::{ApplyError, Kernel};
+use netd_model::desired::{KernelState, Mark};
+use netd_model::diff::diff;
+use netd_model::{ContainerId, Endpoint, IfName, NetnsId, Network, Op, Phase};
+
+use super::containers::Ending;
+use super::plan;
+use super::{Engine, EngineError};
+use crate::state::State;
+use crate::store::Change;
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Steps that were made, rules that were restored included.
+    pub(super) repairs: u64,
+    /// What could not be made right, each a sentence.
+    pub(super) problems: Vec<String>,
+}
+
+impl Engine {
+    /// Compares everything with the records and makes it so. Flows wait meanwhile.
+    ///
+    /// # Errors
+    /// When the kernel cannot be observed or the daemon is ending; what single steps said is in the status.
+    pub async fn reconcile(&self) -> Result<u64, EngineError> {
+        let _house = self.house.write().await;
+        self.reconcile_alone().await.map(|outcome| outcome.repairs)
+    }
+
+    /// The pass itself; nobody else is in the house.
+    pub(super) async fn reconcile_alone(&self) -> Result<Outcome, EngineError> {
+        let host = self.host;
+        let (desired, rules, mut problems) = self
+            .look(move |state| plan::everything(state, host))
+            .await?;
+        let mut repairs = 0;
+        // Filter first: nothing comes up, or back, before its rules stand.
+        let filtered = match self.rules.replace(rules).await {
+            Ok(()) => self.rules.repair().await,
+            Err(refused) => Err(refused),
+        };
+        match filtered {
+            Ok(drift) => {
+                repairs += drift.len() as u64;
+                drift
+                    .iter()
+                    .for_each(|sentence| tracing::warn!("restored a firewall rule: {sentence}"));
+            }
+            Err(refused) => problems.push(refused.to_string()),
+        }
+        let instance = self.instance;
+        let done = self
+            .kernel(move |kernel| repair(kernel, desired, instance))
+            .await?;
+        repairs += done.made;
+        problems.extend(done.failures);
+        self.finish_leaving(&done.failed_links).await?;
+        for netns in done.vanished {
+            let ended = self
+                .look(move |state| state.container_in(netns).map(|container| container.id))
+                .await?;
+            if let Some(id) = ended {
+                self.end(id, Ending::Vanished).await?;
+            }
+        }
+        self.counts.reconciles.fetch_add(1, Ordering::Relaxed);
+        self.counts.repairs.fetch_add(repairs, Ordering::Relaxed);
+        problems
+            .iter()
+            .for_each(|problem| tracing::error!("{problem}"));
+        self.set_problems(problems.clone());
+        Ok(Outcome { repairs, problems })
+    }
+
+    /// Forgets what was on its way out and has no object any more.
+    async fn finish_leaving(&self, failed_links: &BTreeSet<IfName>) -> Result<(), EngineError> {
+        let (endpoints, networks) = self.look(leaving).await?;
+        let gone = |name: Option<&IfName>| name.is_none_or(|name| !failed_links.contains(name));
+        for endpoint in endpoints {
+            if gone(
+                endpoint
+                    .interface
+                    .as_ref()
+                    .map(|interface| &interface.outside),
+            ) {
+                let container: ContainerId = endpoint.container;
+                self.forget(container, vec![endpoint]).await?;
+            }
+        }
+        for network in networks {
+            if gone(network.bridge().map(|spec| &spec.bridge)) {
+                let (id, names) = (network.id, Arc::clone(&self.names));
+                self.turns
+                    .take(move |ledger| {
+                        if ledger.state().count_on(id) == 0 {
+                            ledger.commit(&[Change::RemoveNetwork(id)])?;
+                            names.publish_network(ledger.state(), id);
+                        }
+                        Ok::<_, EngineError>(())
+                    })
+                    .await??;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks only whether every interface is there and in its place; the remedy is a whole pass.
+    pub(super) async fn seems_right(&self) -> Result<bool, EngineError> {
+        let expected = self.look(expected_links).await?;
+        let seen = self
+            .kernel(|kernel| kernel.observe(&KernelState::default()))
+            .await?;
+        let instance = self.instance;
+        let right = self.look(move |state| {
+            // What came or went while the kernel was asked is no fault.
+            let wanted: BTreeSet<Mark> = expected_links(state)
+                .into_iter()
+                .map(|link| link.mark)
+                .collect();
+            let known: BTreeSet<Mark> = state
+                .endpoints()
+                .map(|endpoint| Mark::endpoint(instance, endpoint.id))
+                .collect();
+            let marks = seen.host.veths.values().filter_map(|veth| veth.mark);
+            expected
+                .iter()
+                .all(|link| link.is_in(&seen) || !wanted.contains(&link.mark))
+                && marks
+                    .filter(|mark| mark.is_of(instance))
+                    .all(|mark| known.contains(&mark))
+        });
+        right.await
+    }
+}
+
+/// A link that the records promise.
+struct ExpectedLink {
+    mark: Mark,
+    name: IfName,
+    bridge: Option<IfName>,
+}
+
+impl ExpectedLink {
+    fn is_in(&self, seen: &KernelState) -> bool {
+        match &self.bridge {
+            Some(bridge) => seen.host.veths.get(&self.name).is_some_and(|veth| {
+                veth.mark == Some(self.mark) && veth.up && veth.bridge.as_ref() == Some(bridge)
+            }),
+            None => seen
+                .host
+                .bridges
+                .get(&self.name)
+                .is_some_and(|there| there.mark == Some(self.mark) && there.up),
+        }
+    }
+}
+
+fn expected_links(state: &State) -> Vec<ExpectedLink> {
+    let instance = state.instance();
+    let bridges = state
+        .networks()
+        .filter(|network| network.phase == Phase::Attached)
+        .filter_map(|network| {
+            let spec = network.bridge().filter(|spec| spec.owned)?;
+            Some(ExpectedLink {
+                mark: Mark::bridge(instance, network.id),
+                name: spec.bridge.clone(),
+                bridge: None,
+            })
+        });
+    let veths = state
+        .endpoints()
+        .filter(|endpoint| endpoint.phase == Phase::Attached)
+        .filter_map(|endpoint| {
+            let outside = endpoint.interface.as_ref()?.outside.clone();
+            let bridge = state.network(endpoint.network)?.bridge()?.bridge.clone();
+            Some(ExpectedLink {
+                mark: Mark::endpoint(instance, endpoint.id),
+                name: outside,
+                bridge: Some(bridge),
+            })
+        });
+    bridges.chain(veths).collect()
+}
+
+fn leaving(state: &State) -> (Vec<Arc<Endpoint>>, Vec<Arc<Network>>) {
+    let endpoints = state
+        .endpoints()
+        .filter(|endpoint| endpoint.phase == Phase::Detaching)
+        .cloned()
+        .collect();
+    let networks = state
+        .networks()
+        .filter(|network| network.phase == Phase::Detaching)
+        .cloned()
+        .collect();
+    (endpoints, networks)
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    made: u64,
+    failures: Vec<String>,
+    failed_links: BTreeSet<IfName>,
+    vanished: Vec<NetnsId>,
+}
+
+/// Observes, finds the steps and makes each that can be made: what fails stops only what depends on it.
+fn repair(
+    kernel: &dyn Kernel,
+    mut desired: KernelState,
+    instance: netd_model::InstanceId,
+) -> Result<Done, EngineError> {
+    let observed = kernel.observe(&desired)?;
+    let mut done = Done::default();
+    desired.sandboxes.retain(|netns, _| {
+        let there = observed.sandboxes.contains_key(netns);
+        if !there {
+            done.vanished.push(*netns);
+        }
+        there
+    });
+    desired.host.veths.retain(|_, veth| {
+        veth.peer
+            .is_none_or(|peer| desired.sandboxes.contains_key(&peer))
+    });
+    let mut ops = diff(&desired, &observed, instance);
+    while !ops.is_empty() {
+        match kernel.apply(&ops) {
+            Ok(()) => {
+                done.made += ops.len() as u64;
+                break;
+            }
+            Err(ApplyError { index, source }) => {
+                done.made += index as u64;
+                let failed = ops[index].clone();
+                done.failures.push(EngineError::Kernel(source).sentence());
+                done.failed_links.extend(link_of(&failed).cloned());
+                ops = ops.split_off(index + 1);
+                ops.retain(|op| !depends(op, &failed));
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn link_of(op: &Op) -> Option<&IfName> {
+    match op {
+        Op::CreateBridge { name, .. } | Op::SetLink { name, .. } | Op::DeleteLink { name, .. } => {
+            Some(name)
+        }
+        Op::CreateVeth(veth) => Some(&veth.outside),
+        Op::AddAddress {
+            netns: None,
+            interface,
+            ..
+        }
+        | Op::RemoveAddress {
+            netns: None,
+            interface,
+            ..
+        } => Some(interface),
+        _ => None,
+    }
+}
+
+fn netns_of(op: &Op) -> Option<NetnsId> {
+    match op {
+        Op::WriteSysctl { netns, .. }
+        | Op::AddAddress { netns, .. }
+        | Op::RemoveAddress { netns, .. } => *netns,
+        Op::CreateVeth(veth) => Some(veth.netns),
+        Op::SetInterface { netns, .. }
+        | Op::AddRoute { netns, .. }
+        | Op::RemoveRoute { netns, .. }
+        | Op::RedirectDns { netns, .. } => Some(*netns),
+        _ => None,
+    }
+}
+
+/// True if `op` makes no sense after `failed` did not happen.
+fn depends(op: &Op, failed: &Op) -> bool {
+    let same_sandbox = netns_of(failed).is_some_and(|netns| netns_of(op) == Some(netns));
+    let same_link = link_of(failed).is_some_and(|link| {
+        link_of(op) == Some(link) || matches!(op, Op::CreateVeth(veth) if veth.bridge == *link)
+    });
+    same_sandbox || same_link
+}

@@ -1,0 +1,163 @@
+//! What others do to the kernel is noticed and mended: within a second when the kernel tells, in the next round
+//! otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use netd_kernel::{KernelEvent, Signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use super::containers::Ending;
+use super::{Engine, EngineError, FULL_RECONCILE_EVERY};
+
+/// Changes come in bursts, most of them our own: look when they pause this long.
+const PAUSE: Duration = Duration::from_millis(150);
+/// Look after this long although they do not pause.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// How often supervisors of containers without a sandbox are looked after: nothing in the kernel tells of their end.
+const SUPERVISOR_ROUND: Duration = Duration::from_secs(1);
+
+/// What a burst of events was about.
+#[derive(Debug, Default)]
+struct Suspicion {
+    links: bool,
+    rules: bool,
+    everything: bool,
+}
+
+impl Engine {
+    pub(super) async fn watch(self: &Arc<Self>) -> Result<(), EngineError> {
+        let (told, events) = mpsc::unbounded_channel();
+        let tell = Box::new(move |event| {
+            // The receiver lives as long as the engine.
+            let _ = told.send(event);
+        });
+        self.kernel(move |kernel| kernel.watch(tell)).await?;
+        tokio::spawn(follow(Arc::clone(self), events));
+        tokio::spawn(rounds(Arc::clone(self)));
+        Ok(())
+    }
+
+    async fn look_into(&self, suspicion: Suspicion) -> Result<(), EngineError> {
+        if suspicion.everything || (suspicion.links && !self.seems_right().await?) {
+            let repairs = self.reconcile().await?;
+            if repairs > 0 {
+                self.tell_repair(repairs);
+            }
+            return Ok(());
+        }
+        if suspicion.rules {
+            let drift = self.rules.repair().await?;
+            if !drift.is_empty() {
+                drift
+                    .iter()
+                    .for_each(|sentence| tracing::warn!("restored a firewall rule: {sentence}"));
+                self.counts
+                    .repairs
+                    .fetch_add(drift.len() as u64, std::sync::atomic::Ordering::Relaxed);
+                self.tell_repair(drift.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_repair(&self, repairs: u64) {
+        let facts = [("steps", repairs.to_string())];
+        self.events.tell(
+            "daemon",
+            "repair",
+            (self.instance.to_string(), "netd".to_owned()),
+            &facts,
+        );
+    }
+
+    async fn look_after_supervisors(&self) -> Result<(), EngineError> {
+        let watched = self.look(|state| {
+            let alone = state
+                .containers()
+                .filter(|container| container.is_running() && container.sandbox.is_none());
+            alone
+                .filter_map(|container| Some((container.id, container.supervisor?)))
+                .collect::<Vec<_>>()
+        });
+        for (id, supervisor) in watched.await? {
+            if !self
+                .kernel(move |kernel| kernel.signal(supervisor, Signal::Probe))
+                .await?
+            {
+                self.end_container(id, Ending::Vanished).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn follow(engine: Arc<Engine>, mut events: mpsc::UnboundedReceiver<KernelEvent>) {
+    while let Some(event) = events.recv().await {
+        let mut suspicion = Suspicion::default();
+        note(&engine, event, &mut suspicion);
+        let latest = Instant::now() + LONGEST_WAIT;
+        while let Ok(Some(event)) =
+            timeout_at(latest.min(Instant::now() + PAUSE), events.recv()).await
+        {
+            note(&engine, event, &mut suspicion);
+        }
+        if let Err(error) = engine.look_into(suspicion).await {
+            tracing::error!(error = %error.sentence(), "cannot look into what the kernel told");
+        }
+    }
+}
+
+fn note(engine: &Arc<Engine>, event: KernelEvent, suspicion: &mut Suspicion) {
+    match event {
+        // The end of a namespace is no suspicion, and its lease is wanted back at once.
+        KernelEvent::SandboxEnded(netns) => {
+            let engine = Arc::clone(engine);
+            tokio::spawn(async move {
+                if let Err(error) = engine.end_netns(netns).await {
+                    tracing::warn!(%netns, error = %error.sentence(), "a container's end waits for the next reconcile");
+                }
+            });
+        }
+        KernelEvent::LinkChanged(_) => suspicion.links = true,
+        KernelEvent::RulesChanged => suspicion.rules = true,
+        KernelEvent::HostRoutesChanged => {}
+        KernelEvent::Overrun => suspicion.everything = true,
+    }
+}
+
+async fn rounds(engine: Arc<Engine>) {
+    let mut supervisors = interval(SUPERVISOR_ROUND);
+    supervisors.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut full = interval(FULL_RECONCILE_EVERY);
+    full.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    full.tick().await;
+    loop {
+        let result = tokio::select! {
+            _ = supervisors.tick() => engine.look_after_supervisors().await,
+            _ = full.tick() => engine.look_into(Suspicion { everything: true, ..Suspicion::default() }).await,
+            () = engine.leftovers.notified() => engine.retry_leftovers().await,
+        };
+        match result {
+            Ok(()) => {}
+            Err(EngineError::Closed(_)) => return,
+            Err(error) => tracing::error!(error = %error.sentence(), "a round of the watch failed"),
+        }
+    }
+}
+
+/// How long a failed undoing rests before it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// What could not be undone may have been in somebody's hands for a moment: waits a little, then looks at all.
+    async fn retry_leftovers(&self) -> Result<(), EngineError> {
+        tokio::time::sleep(RETRY_AFTER).await;
+        self.look_into(Suspicion {
+            everything: true,
+            ..Suspicion::default()
+        })
+        .await
+    }
+}

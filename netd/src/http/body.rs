@@ -1,0 +1,142 @@
+//! JSON bodies in, errors out: every refusal has the same form, whatever refused.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use netd_api::{ErrorBody, ErrorCode};
+use serde::de::DeserializeOwned;
+
+use crate::engine::EngineError;
+
+/// Largest body that is read, in bytes. The largest sensible one, 65,535 published ports, has about 6 MB.
+const BODY_BYTES: usize = 8 << 20;
+/// How long a client may take to send a body.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            body: ErrorBody {
+                code,
+                message: message.into(),
+            },
+        }
+    }
+
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, message)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(self.body)).into_response()
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        let code = error.code();
+        let status = status(code);
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = %error.sentence(), "a request failed");
+        }
+        Self::new(status, code, error.sentence())
+    }
+}
+
+fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidRequest
+        | ErrorCode::InvalidName
+        | ErrorCode::AddressNotAllowed
+        | ErrorCode::NotConnectable
+        | ErrorCode::NamespaceUnusable => StatusCode::BAD_REQUEST,
+        ErrorCode::Builtin => StatusCode::FORBIDDEN,
+        ErrorCode::NetworkNotFound | ErrorCode::ContainerNotFound | ErrorCode::NoSuchPath => {
+            StatusCode::NOT_FOUND
+        }
+        ErrorCode::Ambiguous
+        | ErrorCode::NameTaken
+        | ErrorCode::SubnetOverlap
+        | ErrorCode::PoolsExhausted
+        | ErrorCode::AddressesExhausted
+        | ErrorCode::AddressTaken
+        | ErrorCode::PortTaken
+        | ErrorCode::NetworkInUse
+        | ErrorCode::AlreadyConnected
+        | ErrorCode::NotConnected
+        | ErrorCode::NotRunning
+        | ErrorCode::BridgeFull => StatusCode::CONFLICT,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A request's body, read within bounds and parsed as JSON, whatever content type it claims.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Refusal> {
+        let body = Limited::new(request.into_body(), BODY_BYTES).collect();
+        let bytes = match tokio::time::timeout(BODY_PATIENCE, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let message = format!("the body has more than {BODY_BYTES} bytes");
+                return Err(Refusal::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    ErrorCode::TooLarge,
+                    message,
+                ));
+            }
+            Ok(Err(error)) => {
+                return Err(Refusal::invalid(format!(
+                    "the body did not arrive whole: {error}"
+                )));
+            }
+            Err(_) => {
+                let message = format!(
+                    "the body did not arrive within {} s",
+                    BODY_PATIENCE.as_secs()
+                );
+                return Err(Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    ErrorCode::InvalidRequest,
+                    message,
+                ));
+            }
+        };
+        let mut parser = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+            let path = error.path().to_string();
+            let place = if path == "." {
+                String::new()
+            } else {
+                format!(" at {path}")
+            };
+            Refusal::invalid(format!(
+                "the body is not what is expected{place}: {}",
+                error.inner()
+            ))
+        })?;
+        parser.end().map_err(|error| {
+            Refusal::invalid(format!("the body does not end with its JSON: {error}"))
+        })?;
+        Ok(Self(value))
+    }
+}

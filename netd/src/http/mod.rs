@@ -1,0 +1,163 @@
+//! The socket: HTTP/1.1 on a Unix socket, translated to calls of the engine. Knows paths and JSON, decides nothing.
+//!
+//! Reading order: [`listen`] and [`serve`], [`routes`] (the paths), [`body`] (JSON in and errors out), [`views`].
+
+mod body;
+mod routes;
+mod views;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use nix::unistd::{Gid, Group, chown};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::engine::Engine;
+
+/// Group that may talk to the daemon, if there is such a group.
+const DEFAULT_GROUP: &str = "netd";
+/// Connections served at one time. Further ones wait in the socket's backlog.
+const CONNECTIONS: usize = 512;
+/// How long a client may take to send the head of a request, and how long a connection may idle.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// How long requests may take to finish after the daemon was told to end.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// The socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// A daemon answers there.
+    #[error("another daemon listens on {}; give this one a --socket of its own", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else than a socket is there.
+    #[error("{} exists and is no socket; remove it or give another --socket", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The group does not exist.
+    #[error("there is no group {name:?} to own the socket; make it with `groupadd {name}`")]
+    NoGroup {
+        /// Its name.
+        name: String,
+    },
+    /// A system call failed.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Os {
+        /// The socket.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+/// Makes the socket: 0660, owned by root and the daemon's group. One that a dead daemon left is replaced.
+///
+/// # Errors
+/// [`ListenError`] says what is in the way.
+pub fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ListenError> {
+    let failed = |source: io::Error| ListenError::Os {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    if let Ok(found) = fs::symlink_metadata(path) {
+        use std::os::unix::fs::FileTypeExt;
+        if !found.file_type().is_socket() {
+            return Err(ListenError::NotASocket {
+                path: path.to_owned(),
+            });
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(ListenError::InUse {
+                path: path.to_owned(),
+            });
+        }
+        fs::remove_file(path).map_err(failed)?;
+    }
+    let owner = owner(group)?;
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    chown(path, None, owner).map_err(|errno| failed(errno.into()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    Ok(listener)
+}
+
+fn owner(group: Option<&str>) -> Result<Option<Gid>, ListenError> {
+    let name = group.unwrap_or(DEFAULT_GROUP);
+    match (Group::from_name(name).ok().flatten(), group) {
+        (Some(found), _) => Ok(Some(found.gid)),
+        (None, None) => Ok(None),
+        (None, Some(name)) => Err(ListenError::NoGroup {
+            name: name.to_owned(),
+        }),
+    }
+}
+
+/// Serves until told to end; then lets the requests that are being served finish, within bounds.
+pub async fn serve(listener: UnixListener, engine: Arc<Engine>, mut end: watch::Receiver<bool>) {
+    let router = routes::router(engine, end.clone());
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            _ = end.changed() => break,
+        };
+        let Ok(place) = place else { break };
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (router, end) = (router.clone(), end.clone());
+                    connections.spawn(async move {
+                        converse(stream, router, end).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: those in use come back as connections end.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            _ = end.changed() => break,
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, finished).await.is_err() {
+        tracing::warn!("some requests were still being served");
+    }
+}
+
+async fn converse(stream: UnixStream, router: axum::Router, mut end: watch::Receiver<bool>) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        _ = end.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended in an error");
+    }
+}

@@ -1,0 +1,169 @@
+//! Records in the form that goes out. The network's is Docker's.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netd_api::container::ContainerFiles;
+use netd_api::network::{ConfigFrom, IpamView, NetworkContainer, PoolView};
+use netd_api::{Attachment, ContainerView, NetworkView};
+use netd_drivers::shown_options;
+use netd_model::container::Anchor;
+use netd_model::{Container, ContainerState, Endpoint, NamespaceMode, Network, Phase};
+
+use crate::state::State;
+
+/// A network as `docker network inspect` shows it.
+pub(super) fn network(state: &State, network: &Network) -> NetworkView {
+    let connected = state
+        .endpoints_on(network.id)
+        .into_iter()
+        .filter(|endpoint| endpoint.phase != Phase::Detaching);
+    let containers = connected.filter_map(|endpoint| {
+        let container = state.container(endpoint.container)?;
+        Some((container.id.to_string(), member(container, &endpoint)))
+    });
+    let default_bridge = network.bridge().filter(|spec| spec.is_default);
+    NetworkView {
+        name: network.name.clone(),
+        id: network.id,
+        created: network.created.to_string(),
+        scope: "local".to_owned(),
+        driver: network.driver.name().to_owned(),
+        enable_ipv6: network.pools.iter().any(|pool| !pool.subnet.is_ipv4()),
+        ipam: IpamView {
+            driver: "default".to_owned(),
+            options: (!network.is_builtin()).then(BTreeMap::new),
+            config: network.pools.iter().map(pool).collect(),
+        },
+        internal: network.policy.internal,
+        attachable: network.attachable,
+        ingress: false,
+        config_from: ConfigFrom::default(),
+        config_only: false,
+        containers: containers.collect(),
+        options: default_bridge.map_or_else(|| network.options.clone(), shown_options),
+        labels: network.labels.clone(),
+    }
+}
+
+fn pool(pool: &netd_model::PoolSpec) -> PoolView {
+    PoolView {
+        subnet: pool.subnet.to_string(),
+        ip_range: pool
+            .range
+            .map(|range| range.to_string())
+            .unwrap_or_default(),
+        gateway: pool.gateway.to_string(),
+        auxiliary_addresses: pool.aux.clone(),
+    }
+}
+
+fn member(container: &Container, endpoint: &Endpoint) -> NetworkContainer {
+    let address = |wanted: fn(&IpAddr) -> bool| {
+        let lease = endpoint.leases.iter().find(|lease| wanted(&lease.address));
+        lease
+            .map(|lease| lease.interface_address().to_string())
+            .unwrap_or_default()
+    };
+    NetworkContainer {
+        name: container.name.to_string(),
+        endpoint_id: endpoint.id.to_string(),
+        mac_address: endpoint
+            .interface
+            .as_ref()
+            .map(|interface| interface.mac.to_string())
+            .unwrap_or_default(),
+        ipv4_address: address(IpAddr::is_ipv4),
+        ipv6_address: address(IpAddr::is_ipv6),
+    }
+}
+
+/// A container with its place on each network.
+pub(super) fn container(
+    state: &State,
+    container: &Container,
+    files: ContainerFiles,
+) -> ContainerView {
+    let (pid, netns_path) = reach(state, container);
+    let (ended, exit_code) = match &container.state {
+        ContainerState::Running => (None, None),
+        ContainerState::Exited { at, code } => (Some(at.to_string()), *code),
+    };
+    let live = state
+        .endpoints_of(container.id)
+        .into_iter()
+        .filter(|endpoint| endpoint.phase != Phase::Detaching);
+    ContainerView {
+        id: container.id,
+        name: container.name.clone(),
+        hostname: container.hostname.clone(),
+        created: container.created.to_string(),
+        state: if container.is_running() {
+            "running"
+        } else {
+            "exited"
+        }
+        .to_owned(),
+        ended,
+        exit_code,
+        command: container.command.clone(),
+        namespace: match container.namespace {
+            NamespaceMode::Private => "private".to_owned(),
+            NamespaceMode::Host => "host".to_owned(),
+            NamespaceMode::Container(owner) => format!("container:{owner}"),
+        },
+        pid,
+        netns_path,
+        files,
+        networks: live
+            .filter_map(|endpoint| attachment(state, &endpoint))
+            .collect(),
+        labels: container.labels.clone(),
+    }
+}
+
+/// How to get inside: a process there, or the file that the namespace is bound to.
+fn reach(state: &State, container: &Container) -> (Option<u32>, Option<std::path::PathBuf>) {
+    if let Some(supervisor) = container.supervisor {
+        return (Some(supervisor.pid), None);
+    }
+    let owner = match container.namespace {
+        NamespaceMode::Container(owner) => state
+            .container(owner)
+            .and_then(|owner| owner.sandbox.clone()),
+        NamespaceMode::Private | NamespaceMode::Host => container.sandbox.clone(),
+    };
+    match owner.map(|sandbox| sandbox.anchor) {
+        Some(Anchor::Process(process)) => (Some(process.pid), None),
+        Some(Anchor::Path(path)) => (None, Some(path)),
+        None => (None, None),
+    }
+}
+
+/// A container's place on a network.
+pub(super) fn attachment(state: &State, endpoint: &Endpoint) -> Option<Attachment> {
+    let network = state.network(endpoint.network)?;
+    let interface = endpoint.interface.as_ref();
+    let gateways = network.pools.iter().map(|pool| {
+        let replaced = network.bridge().and_then(|spec| spec.gateway_override);
+        replaced
+            .filter(|gateway| gateway.is_ipv4() == pool.gateway.is_ipv4())
+            .unwrap_or(pool.gateway)
+    });
+    Some(Attachment {
+        network_id: network.id,
+        network: network.name.clone(),
+        endpoint_id: endpoint.id,
+        interface: interface.map(|interface| interface.inside.clone()),
+        host_interface: interface.map(|interface| interface.outside.clone()),
+        mac: interface.map(|interface| interface.mac),
+        addresses: endpoint
+            .leases
+            .iter()
+            .map(|lease| lease.interface_address())
+            .collect(),
+        gateways: gateways.collect(),
+        aliases: endpoint.aliases.clone(),
+        ports: endpoint.ports.clone(),
+    })
+}

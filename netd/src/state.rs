@@ -1,0 +1,522 @@
+//! What netd knows, in memory, with the indexes that answer questions about it in logarithmic time.
+//!
+//! The state is the sum of its changes: [`State::apply`] is the only way to alter it, at run time and when a snapshot
+//! is loaded. It decides nothing, waits for nothing and touches nothing outside itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use netd_ipam::{Claim, Pool};
+use netd_model::{
+    Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, NetnsId,
+    Network, NetworkId, NetworkName, Phase, Protocol, PublishedPort,
+};
+
+use crate::store::{Change, Reservation, Snapshot};
+
+/// Everything that netd knows.
+#[derive(Debug)]
+pub struct State {
+    instance: InstanceId,
+    forwarding_turned_on: Option<String>,
+    networks: BTreeMap<NetworkId, Arc<Network>>,
+    network_names: BTreeMap<NetworkName, NetworkId>,
+    containers: BTreeMap<ContainerId, Arc<Container>>,
+    container_names: BTreeMap<ContainerName, ContainerId>,
+    endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
+    of_container: BTreeMap<ContainerId, BTreeSet<EndpointId>>,
+    of_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
+    host_interfaces: BTreeMap<IfName, EndpointId>,
+    by_netns: BTreeMap<NetnsId, ContainerId>,
+    pools: BTreeMap<NetworkId, Vec<Pool>>,
+    reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
+    ports: PortTable,
+    next_rank: u64,
+}
+
+/// Who has which host port.
+#[derive(Debug, Default)]
+pub struct PortTable(BTreeMap<(Protocol, u16), Vec<(IpAddr, EndpointId)>>);
+
+impl PortTable {
+    /// The endpoint other than `asker` that has one of the ports, and that port.
+    #[must_use]
+    pub fn holder(&self, wanted: &PublishedPort, asker: EndpointId) -> Option<(u16, EndpointId)> {
+        let (first, last) = (wanted.host_ports.first(), wanted.host_ports.last());
+        self.0
+            .range((wanted.protocol, first)..=(wanted.protocol, last))
+            .find_map(|((_, port), holders)| {
+                let clash = |(ip, endpoint): &&(IpAddr, EndpointId)| {
+                    *endpoint != asker
+                        && ip.is_ipv4() == wanted.host_ip.is_ipv4()
+                        && (ip.is_unspecified()
+                            || wanted.host_ip.is_unspecified()
+                            || *ip == wanted.host_ip)
+                };
+                holders
+                    .iter()
+                    .find(clash)
+                    .map(|(_, endpoint)| (*port, *endpoint))
+            })
+    }
+
+    fn put(&mut self, endpoint: &Endpoint) {
+        for published in &endpoint.ports {
+            for port in published.host_ports.iter() {
+                self.0
+                    .entry((published.protocol, port))
+                    .or_default()
+                    .push((published.host_ip, endpoint.id));
+            }
+        }
+    }
+
+    fn remove(&mut self, endpoint: &Endpoint) {
+        for published in &endpoint.ports {
+            for port in published.host_ports.iter() {
+                if let Some(holders) = self.0.get_mut(&(published.protocol, port)) {
+                    holders.retain(|(_, holder)| *holder != endpoint.id);
+                    if holders.is_empty() {
+                        self.0.remove(&(published.protocol, port));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A word fits no object, or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupError {
+    /// Nothing of that name or id.
+    Unknown,
+    /// A prefix of these ids.
+    Ambiguous(Vec<String>),
+}
+
+impl State {
+    /// The state that a snapshot holds.
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Self {
+        let mut state = Self {
+            instance: snapshot.instance,
+            forwarding_turned_on: snapshot.forwarding_turned_on,
+            networks: BTreeMap::new(),
+            network_names: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            container_names: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            of_container: BTreeMap::new(),
+            of_network: BTreeMap::new(),
+            host_interfaces: BTreeMap::new(),
+            by_netns: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            ports: PortTable::default(),
+            next_rank: 1,
+        };
+        let networks = snapshot.networks.into_iter().map(Change::PutNetwork);
+        let containers = snapshot.containers.into_iter().map(Change::PutContainer);
+        let endpoints = snapshot.endpoints.into_iter().map(Change::PutEndpoint);
+        let reservations = snapshot
+            .reservations
+            .into_iter()
+            .map(Change::PutReservation);
+        for change in networks
+            .chain(containers)
+            .chain(endpoints)
+            .chain(reservations)
+        {
+            state.apply(&change);
+        }
+        state
+    }
+
+    /// Makes one change, which the journal has.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::PutNetwork(network) => self.put_network(network),
+            Change::RemoveNetwork(id) => {
+                if let Some(network) = self.networks.remove(id) {
+                    self.network_names.remove(&network.name);
+                }
+                self.pools.remove(id);
+                self.of_network.remove(id);
+                self.reservations.retain(|(network, _), _| network != id);
+            }
+            Change::PutContainer(container) => {
+                self.drop_container(container.id);
+                self.container_names
+                    .insert(container.name.clone(), container.id);
+                if let Some(sandbox) = &container.sandbox {
+                    self.by_netns.insert(sandbox.netns, container.id);
+                }
+                self.containers
+                    .insert(container.id, Arc::new(container.clone()));
+            }
+            Change::RemoveContainer(id) => {
+                self.drop_container(*id);
+                self.of_container.remove(id);
+            }
+            Change::PutEndpoint(endpoint) => self.put_endpoint(endpoint),
+            Change::RemoveEndpoint(id) => self.drop_endpoint(*id),
+            Change::PutReservation(reservation) => self.put_reservation(reservation),
+            Change::RemoveReservations(network, container) => {
+                self.drop_reservations(*network, container)
+            }
+            Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
+        }
+    }
+
+    fn put_network(&mut self, network: &Network) {
+        self.next_rank = self.next_rank.max(network.rank + 1);
+        let before = self.networks.insert(network.id, Arc::new(network.clone()));
+        if let Some(before) = &before {
+            self.network_names.remove(&before.name);
+        }
+        self.network_names.insert(network.name.clone(), network.id);
+        if before.is_none_or(|before| before.pools != network.pools) {
+            self.pools
+                .insert(network.id, network.pools.iter().map(Pool::new).collect());
+        }
+    }
+
+    fn drop_container(&mut self, id: ContainerId) {
+        let Some(before) = self.containers.remove(&id) else {
+            return;
+        };
+        self.container_names.remove(&before.name);
+        if let Some(sandbox) = &before.sandbox {
+            self.by_netns.remove(&sandbox.netns);
+        }
+    }
+
+    fn put_endpoint(&mut self, endpoint: &Endpoint) {
+        self.drop_endpoint(endpoint.id);
+        self.next_rank = self.next_rank.max(endpoint.rank + 1);
+        self.of_container
+            .entry(endpoint.container)
+            .or_default()
+            .insert(endpoint.id);
+        self.of_network
+            .entry(endpoint.network)
+            .or_default()
+            .insert(endpoint.id);
+        self.ports.put(endpoint);
+        if let Some(interface) = &endpoint.interface {
+            self.host_interfaces
+                .insert(interface.outside.clone(), endpoint.id);
+        }
+        let name = self
+            .containers
+            .get(&endpoint.container)
+            .map(|container| container.name.clone());
+        for lease in &endpoint.leases {
+            let pool = self
+                .pools
+                .get_mut(&endpoint.network)
+                .and_then(|pools| pool_of(pools, lease.address));
+            if let (Some(pool), Some(name)) = (pool, name.clone())
+                && let Err(error) = pool.lease(lease.address, name)
+            {
+                // The store's constraints make this impossible; if it happens all the same, the record stands.
+                tracing::error!(endpoint = %endpoint.id, %error, "a lease of the store does not fit its pool");
+            }
+        }
+        self.endpoints
+            .insert(endpoint.id, Arc::new(endpoint.clone()));
+    }
+
+    fn drop_endpoint(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.remove(&id) else {
+            return;
+        };
+        if let Some(ids) = self.of_container.get_mut(&endpoint.container) {
+            ids.remove(&id);
+        }
+        if let Some(ids) = self.of_network.get_mut(&endpoint.network) {
+            ids.remove(&id);
+        }
+        self.ports.remove(&endpoint);
+        if let Some(interface) = &endpoint.interface {
+            self.host_interfaces.remove(&interface.outside);
+        }
+        for lease in &endpoint.leases {
+            if let Some(pool) = self
+                .pools
+                .get_mut(&endpoint.network)
+                .and_then(|pools| pool_of(pools, lease.address))
+            {
+                pool.release(lease.address);
+            }
+        }
+    }
+
+    fn put_reservation(&mut self, reservation: &Reservation) {
+        let claim = if reservation.firm {
+            Claim::Requested
+        } else {
+            Claim::Remembered
+        };
+        let pools = self.pools.get_mut(&reservation.network);
+        if let Some(pool) = pools.and_then(|pools| pool_of(pools, reservation.address)) {
+            // Refused only if another has the address now, and then there is nothing to keep.
+            let _ = pool.reserve(reservation.address, reservation.container.clone(), claim);
+        }
+        self.reservations.insert(
+            (reservation.network, reservation.address),
+            reservation.clone(),
+        );
+    }
+
+    fn drop_reservations(&mut self, network: NetworkId, container: &ContainerName) {
+        let of_network = (network, IpAddr::from([0; 4]))..;
+        let gone: Vec<IpAddr> = self
+            .reservations
+            .range(of_network)
+            .take_while(|((id, _), _)| *id == network)
+            .filter(|(_, reservation)| reservation.container == *container)
+            .map(|((_, address), _)| *address)
+            .collect();
+        for address in gone {
+            self.reservations.remove(&(network, address));
+            if let Some(pool) = self
+                .pools
+                .get_mut(&network)
+                .and_then(|pools| pool_of(pools, address))
+            {
+                pool.unreserve(address, container);
+            }
+        }
+    }
+
+    /// Identity of the data root.
+    #[must_use]
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// The boot and namespace in which netd turned forwarding on.
+    #[must_use]
+    pub fn forwarding_turned_on(&self) -> Option<&str> {
+        self.forwarding_turned_on.as_deref()
+    }
+
+    /// A rank that nothing had before.
+    #[must_use]
+    pub fn next_rank(&self) -> u64 {
+        self.next_rank
+    }
+
+    /// Every network, by id.
+    pub fn networks(&self) -> impl Iterator<Item = &Arc<Network>> {
+        self.networks.values()
+    }
+
+    /// Every container, by id.
+    pub fn containers(&self) -> impl Iterator<Item = &Arc<Container>> {
+        self.containers.values()
+    }
+
+    /// Every endpoint, by id.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.values()
+    }
+
+    /// A network.
+    #[must_use]
+    pub fn network(&self, id: NetworkId) -> Option<&Arc<Network>> {
+        self.networks.get(&id)
+    }
+
+    /// A container.
+    #[must_use]
+    pub fn container(&self, id: ContainerId) -> Option<&Arc<Container>> {
+        self.containers.get(&id)
+    }
+
+    /// An endpoint.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(&id)
+    }
+
+    /// The container of a name.
+    #[must_use]
+    pub fn container_named(&self, name: &ContainerName) -> Option<&Arc<Container>> {
+        self.container_names
+            .get(name)
+            .and_then(|id| self.containers.get(id))
+    }
+
+    /// The network of a name.
+    #[must_use]
+    pub fn network_named(&self, name: &NetworkName) -> Option<&Arc<Network>> {
+        self.network_names
+            .get(name)
+            .and_then(|id| self.networks.get(id))
+    }
+
+    /// A container's endpoints, by age.
+    #[must_use]
+    pub fn endpoints_of(&self, container: ContainerId) -> Vec<Arc<Endpoint>> {
+        self.sorted(self.of_container.get(&container))
+    }
+
+    /// A network's endpoints, by age.
+    #[must_use]
+    pub fn endpoints_on(&self, network: NetworkId) -> Vec<Arc<Endpoint>> {
+        self.sorted(self.of_network.get(&network))
+    }
+
+    /// Number of endpoints on a network.
+    #[must_use]
+    pub fn count_on(&self, network: NetworkId) -> usize {
+        self.of_network.get(&network).map_or(0, BTreeSet::len)
+    }
+
+    fn sorted(&self, ids: Option<&BTreeSet<EndpointId>>) -> Vec<Arc<Endpoint>> {
+        let mut endpoints: Vec<_> = ids
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.endpoints.get(id))
+            .cloned()
+            .collect();
+        endpoints.sort_by_key(|endpoint| endpoint.rank);
+        endpoints
+    }
+
+    /// A container's endpoint on a network.
+    #[must_use]
+    pub fn endpoint_between(
+        &self,
+        container: ContainerId,
+        network: NetworkId,
+    ) -> Option<&Arc<Endpoint>> {
+        let ids = self.of_container.get(&container)?;
+        ids.iter()
+            .filter_map(|id| self.endpoints.get(id))
+            .find(|endpoint| endpoint.network == network)
+    }
+
+    /// True if an endpoint has a host interface of that name.
+    #[must_use]
+    pub fn has_host_interface(&self, name: &IfName) -> bool {
+        self.host_interfaces.contains_key(name)
+    }
+
+    /// The container whose namespace it is.
+    #[must_use]
+    pub fn container_in(&self, netns: NetnsId) -> Option<&Arc<Container>> {
+        self.by_netns
+            .get(&netns)
+            .and_then(|id| self.containers.get(id))
+    }
+
+    /// A network's pools.
+    #[must_use]
+    pub fn pools(&self, network: NetworkId) -> &[Pool] {
+        self.pools.get(&network).map_or(&[], Vec::as_slice)
+    }
+
+    /// Addresses kept on a network for a name.
+    pub fn reserved_for<'a>(
+        &'a self,
+        network: NetworkId,
+        container: &'a ContainerName,
+    ) -> impl Iterator<Item = &'a Reservation> {
+        self.reservations
+            .range((network, IpAddr::from([0; 4]))..)
+            .take_while(move |((id, _), _)| *id == network)
+            .map(|(_, reservation)| reservation)
+            .filter(move |reservation| reservation.container == *container)
+    }
+
+    /// Networks where an address is kept for a name.
+    #[must_use]
+    pub fn networks_reserving_for(&self, container: &ContainerName) -> BTreeSet<NetworkId> {
+        let kept = self
+            .reservations
+            .values()
+            .filter(|reservation| reservation.container == *container);
+        kept.map(|reservation| reservation.network).collect()
+    }
+
+    /// Who has which host port.
+    #[must_use]
+    pub fn ports(&self) -> &PortTable {
+        &self.ports
+    }
+
+    /// Number of endpoints that are not on their way out.
+    #[must_use]
+    pub fn live_endpoints(&self) -> usize {
+        self.endpoints
+            .values()
+            .filter(|endpoint| endpoint.phase != Phase::Detaching)
+            .count()
+    }
+
+    /// The network that a user means by a name, an id or the beginning of an id.
+    ///
+    /// # Errors
+    /// [`LookupError`] when nothing or several fit.
+    pub fn find_network(&self, word: &str) -> Result<&Arc<Network>, LookupError> {
+        if let Some(network) = NetworkName::new(word)
+            .ok()
+            .and_then(|name| self.network_named(&name))
+        {
+            return Ok(network);
+        }
+        by_prefix(word, self.networks.values(), |network| {
+            network.id.to_string()
+        })
+    }
+
+    /// The container that a user means by a name, an id or the beginning of an id.
+    ///
+    /// # Errors
+    /// [`LookupError`] when nothing or several fit.
+    pub fn find_container(&self, word: &str) -> Result<&Arc<Container>, LookupError> {
+        if let Some(container) = ContainerName::new(word)
+            .ok()
+            .and_then(|name| self.container_named(&name))
+        {
+            return Ok(container);
+        }
+        by_prefix(word, self.containers.values(), |container| {
+            container.id.to_string()
+        })
+    }
+}
+
+fn pool_of(pools: &mut [Pool], address: IpAddr) -> Option<&mut Pool> {
+    pools
+        .iter_mut()
+        .find(|pool| pool.subnet().contains(address))
+}
+
+fn by_prefix<'a, T>(
+    word: &str,
+    all: impl Iterator<Item = &'a Arc<T>>,
+    id: impl Fn(&T) -> String,
+) -> Result<&'a Arc<T>, LookupError> {
+    let is_prefix =
+        !word.is_empty() && word.len() <= 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_prefix {
+        return Err(LookupError::Unknown);
+    }
+    let word = word.to_ascii_lowercase();
+    let fitting: Vec<&'a Arc<T>> = all.filter(|object| id(object).starts_with(&word)).collect();
+    match fitting[..] {
+        [] => Err(LookupError::Unknown),
+        [one] => Ok(one),
+        _ => Err(LookupError::Ambiguous(
+            fitting
+                .iter()
+                .map(|object| id(object)[..12].to_owned())
+                .collect(),
+        )),
+    }
+}

@@ -1,0 +1,278 @@
+//! The journal in SQLite: WAL and synchronous=NORMAL, so that the end of the process loses nothing (a power cut may
+//! lose the last moments, and ends the containers anyway).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use netd_model::{Endpoint, InstanceId};
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Change, Journal, Reservation, Snapshot, StoreError, schema};
+
+/// The journal in a SQLite database, `netd.db` in the data root.
+#[derive(Debug)]
+pub struct Sqlite {
+    connection: Connection,
+    _lock: Flock<File>,
+}
+
+impl Sqlite {
+    /// Opens the store in `data_root`, makes it if need be, and keeps other daemons out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory cannot be used, another daemon has it, or its content is not understood.
+    pub fn open(data_root: &Path) -> Result<Self, StoreError> {
+        let directory = |source| StoreError::Directory {
+            path: data_root.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data_root)
+            .map_err(directory)?;
+        let lock = lock(data_root)?;
+        let path = data_root.join("netd.db");
+        let mut connection = Connection::open(&path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        if let Some(found) = schema::migrate(&mut connection)? {
+            return Err(StoreError::TooNew {
+                path,
+                found,
+                known: schema::known_version(),
+            });
+        }
+        Ok(Self {
+            connection,
+            _lock: lock,
+        })
+    }
+
+    fn instance(&self) -> Result<InstanceId, StoreError> {
+        let known: Option<String> = fact(&self.connection, "instance")?;
+        if let Some(text) = known {
+            return text.parse().map_err(|error| corrupt("fact", error));
+        }
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| corrupt("fact", error))?;
+        let instance = InstanceId::from_bytes(bytes);
+        put_fact(&self.connection, "instance", &instance.to_string())?;
+        Ok(instance)
+    }
+}
+
+/// The lock is the file's, not the process's: it goes with the process, however it ends.
+fn lock(data_root: &Path) -> Result<Flock<File>, StoreError> {
+    let path = data_root.join("netd.lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| StoreError::Directory {
+            path: data_root.to_owned(),
+            source,
+        })?;
+    let mut holder = String::new();
+    let _ = file.read_to_string(&mut holder);
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            // For the error message of the next one only: a failure to write it costs nothing else.
+            let _ = lock
+                .set_len(0)
+                .and_then(|()| lock.rewind())
+                .and_then(|()| write!(lock, "pid {}", std::process::id()));
+            Ok(lock)
+        }
+        Err(_) => Err(StoreError::InUse {
+            path: data_root.to_owned(),
+            holder,
+        }),
+    }
+}
+
+fn corrupt(kind: &'static str, reason: impl ToString) -> StoreError {
+    StoreError::Corrupt {
+        kind,
+        reason: reason.to_string(),
+    }
+}
+
+fn fact(connection: &Connection, key: &str) -> Result<Option<String>, StoreError> {
+    let value = connection.query_row("SELECT value FROM fact WHERE key = ?1", [key], |row| {
+        row.get(0)
+    });
+    Ok(value.optional()?)
+}
+
+fn put_fact(connection: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT INTO fact (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
+        .execute([key, value])?;
+    Ok(())
+}
+
+fn bodies<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &'static str,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare(&format!("SELECT body FROM {table} ORDER BY id"))?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    rows.map(|body| serde_json::from_str(&body?).map_err(|error| corrupt(table, error)))
+        .collect()
+}
+
+fn body<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| corrupt("value", error))
+}
+
+impl Journal for Sqlite {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        let instance = self.instance()?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT network, address, container, firm FROM reservation")?;
+        let rows = statement.query_map([], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, String>(2)?,
+                row.get::<_, bool>(3)?,
+            ))
+        })?;
+        let reservations = rows.map(|row| {
+            let (network, address, container, firm) = row?;
+            Ok(Reservation {
+                network: network
+                    .parse()
+                    .map_err(|error| corrupt("reservation", error))?,
+                address: address
+                    .parse()
+                    .map_err(|error| corrupt("reservation", error))?,
+                container: container
+                    .parse()
+                    .map_err(|error| corrupt("reservation", error))?,
+                firm,
+            })
+        });
+        Ok(Snapshot {
+            instance,
+            networks: bodies(&self.connection, "network")?,
+            containers: bodies(&self.connection, "container")?,
+            endpoints: bodies(&self.connection, "endpoint")?,
+            reservations: reservations.collect::<Result<_, StoreError>>()?,
+            forwarding_turned_on: fact(&self.connection, "forwarding_turned_on")?,
+        })
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        for change in changes {
+            write(&transaction, change)?;
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
+    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> Result<(), StoreError> {
+        transaction.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    };
+    match change {
+        Change::PutNetwork(network) => run(
+            "INSERT INTO network (id, name, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET name = ?2, body = ?3",
+            params![
+                network.id.to_string(),
+                network.name.as_str(),
+                body(network)?
+            ],
+        ),
+        Change::RemoveNetwork(id) => {
+            run("DELETE FROM network WHERE id = ?1", params![id.to_string()])
+        }
+        Change::PutContainer(container) => run(
+            "INSERT INTO container (id, name, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET name = ?2, body = ?3",
+            params![
+                container.id.to_string(),
+                container.name.as_str(),
+                body(container)?
+            ],
+        ),
+        Change::RemoveContainer(id) => run(
+            "DELETE FROM container WHERE id = ?1",
+            params![id.to_string()],
+        ),
+        Change::PutEndpoint(endpoint) => put_endpoint(transaction, endpoint),
+        Change::RemoveEndpoint(id) => run(
+            "DELETE FROM endpoint WHERE id = ?1",
+            params![id.to_string()],
+        ),
+        Change::PutReservation(reservation) => run(
+            "INSERT INTO reservation (network, address, container, firm) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (network, address) DO UPDATE SET container = ?3, firm = ?4",
+            params![
+                reservation.network.to_string(),
+                reservation.address.to_string(),
+                reservation.container.as_str(),
+                reservation.firm
+            ],
+        ),
+        Change::RemoveReservations(network, container) => run(
+            "DELETE FROM reservation WHERE network = ?1 AND container = ?2",
+            params![network.to_string(), container.as_str()],
+        ),
+        Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
+    }
+}
+
+fn put_endpoint(transaction: &Transaction<'_>, endpoint: &Endpoint) -> Result<(), StoreError> {
+    let id = endpoint.id.to_string();
+    let network = endpoint.network.to_string();
+    transaction
+        .prepare_cached(
+            "INSERT INTO endpoint (id, network, container, body) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (id) DO UPDATE SET body = ?4",
+        )?
+        .execute(params![
+            id,
+            network,
+            endpoint.container.to_string(),
+            body(endpoint)?
+        ])?;
+    transaction
+        .prepare_cached("DELETE FROM lease WHERE endpoint = ?1")?
+        .execute([&id])?;
+    for lease in &endpoint.leases {
+        transaction
+            .prepare_cached("INSERT INTO lease (network, address, endpoint) VALUES (?1, ?2, ?3)")?
+            .execute([&network, &lease.address.to_string(), &id])?;
+    }
+    transaction
+        .prepare_cached("DELETE FROM port WHERE endpoint = ?1")?
+        .execute([&id])?;
+    for port in &endpoint.ports {
+        transaction
+            .prepare_cached("INSERT INTO port (protocol, host_ip, first, last, endpoint) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![
+                port.protocol.as_str(),
+                port.host_ip.to_string(),
+                port.host_ports.first(),
+                port.host_ports.last(),
+                id
+            ])?;
+    }
+    Ok(())
+}
