@@ -171,6 +171,30 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_name_anywhere_goes_before_a_qualified_one() {
+        let directory = directory("net1", &["web".to_owned()]);
+        let address = "10.0.0.2".parse().unwrap();
+        let entry = HostEntry {
+            names: vec!["web.net1".to_owned()],
+            addresses: vec![address],
+        };
+        let (first, second) = (
+            NetworkId::from_bytes([1; 32]),
+            NetworkId::from_bytes([2; 32]),
+        );
+        let zone = NetworkZone {
+            name: "net2".parse().unwrap(),
+            entries: vec![entry],
+        };
+        directory.put_network(second, &zone);
+        let snapshot = directory.snapshot();
+        match snapshot.find(&[first, second], b"\x03web\x04net1", Wanted::V4) {
+            Found::Addresses(holders) => assert_eq!(std::net::IpAddr::V4(holders.v4[0]), address),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn a_snapshot_stays_as_it_was() {
         let directory = directory("net1", &["web".to_owned()]);
         let (before, network) = (directory.snapshot(), NetworkId::from_bytes([1; 32]));

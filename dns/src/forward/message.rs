@@ -88,7 +88,7 @@ impl Answer {
         if word(packet, 4) != Some(1) || !same_question(echoed, asked) {
             return Err(Lie);
         }
-        let mut message = Message::from_vec(packet).map_err(|_| Lie)?;
+        let message = Message::from_vec(packet).map_err(|_| Lie)?;
         let code_above = message.edns.as_ref().map_or(0, |edns| edns.rcode_high());
         let flags = match code_above {
             0 => flags,
@@ -99,8 +99,8 @@ impl Answer {
         if walk.can_be_cut {
             return Ok(Self::cut(packet, walk, flags));
         }
-        // EDNS stands between other records: cutting it out would shift what compression points to.
-        message.edns = None;
+        // EDNS stands between other records: cutting it out would shift what compression points to. Written anew, it
+        // stands last.
         let packet = message.to_vec().map_err(|_| Lie)?;
         let walk = Walk::over(&packet, HEADER_BYTES + asked.len()).ok_or(Lie)?;
         Ok(Self::cut(&packet, walk, flags))
