@@ -200,6 +200,24 @@ fn a_fault_strikes_once_and_leaves_the_step_undone() {
 }
 
 #[test]
+fn a_child_outlives_its_parent_as_nobody_s() {
+    let mut machine = FakeMachine::new();
+    let parent = machine.new_process();
+    let child = machine.world.spawn_child(parent);
+    machine.world.unshare_process(child);
+    assert_ne!(
+        machine.world.netns_of(child),
+        machine.world.netns_of(parent)
+    );
+    let known = machine.kernel().identify(parent).unwrap();
+    let children = machine.kernel().children(known).unwrap();
+    assert_eq!(children, [machine.kernel().identify(child).unwrap()]);
+    machine.end_process(parent);
+    assert_eq!(machine.kernel().children(known).unwrap(), []);
+    assert!(machine.kernel().identify(child).is_ok());
+}
+
+#[test]
 fn a_reboot_leaves_nothing_and_changes_the_boot_id() {
     let mut machine = FakeMachine::new();
     let (_, sandbox) = contract::machine::new_sandbox(&mut machine);

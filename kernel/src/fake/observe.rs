@@ -29,6 +29,10 @@ impl Machine {
             if let Some(namespace) = self.namespaces.get(netns).filter(|_| known(netns)) {
                 let mut sandbox = sandbox_state(namespace);
                 sandbox.sysctls = self.read_sysctls(*netns, &asked.sysctls);
+                // Linux has to list rules for it, which it spares those who do not ask.
+                sandbox.dns_redirect = sandbox
+                    .dns_redirect
+                    .filter(|_| asked.dns_redirect.is_some());
                 state.sandboxes.insert(*netns, sandbox);
             }
         }

@@ -197,7 +197,8 @@ impl<'a> Application<'a> {
         let index = born
             .map(|link| link.index)
             .ok_or_else(|| refuse(io::Error::from_raw_os_error(libc::ENODEV)))?;
-        let named = marked.and_then(|()| session.request(links::rename(index, name), 0));
+        let named =
+            marked.and_then(|()| session.request(links::name_bridge(index, name, mtu_bytes), 0));
         named.map_err(|error| {
             let undone = session.request(links::delete(index), 0);
             log_undone(&unborn, undone);
@@ -272,7 +273,7 @@ impl<'a> Application<'a> {
         let bridge = match &change.bridge {
             None => None,
             Some(None) => Some(0),
-            Some(Some(bridge)) => Some(self.index(&place, bridge, &action)?),
+            Some(Some(bridge)) => Some(bridge_index(&place, bridge, &action)?),
         };
         let mut session = place.session();
         // Settings of a port come after it has joined its bridge.
@@ -355,6 +356,18 @@ impl<'a> Application<'a> {
             (Ok(()), None) => (doomed.len(), Ok(doomed.len())),
         }
     }
+}
+
+/// The number of a bridge. Asked beforehand, because the kernel takes a port off its old bridge before it looks whether
+/// the new one is a bridge at all.
+fn bridge_index(place: &Namespace, name: &IfName, action: &str) -> Result<u32, KernelError> {
+    let found = links::by_name(&mut place.session(), name).map_err(refused(action))?;
+    let refuse = |code| refused(action)(io::Error::from_raw_os_error(code));
+    let link = found.ok_or_else(|| refuse(libc::ENODEV))?;
+    if link.kind != "bridge" {
+        return Err(refuse(libc::EOPNOTSUPP));
+    }
+    Ok(link.index)
 }
 
 fn doomed(op: &Op) -> Option<(&IfName, Mark)> {

@@ -24,6 +24,9 @@ const PORT_ISOLATED: u16 = 33;
 /// Size of a `struct ifinfomsg` in bytes (linux/rtnetlink.h).
 const INFO_BYTES: usize = 16;
 
+/// Smallest MTU that a bridge takes, in bytes (`ETH_MIN_MTU`, linux/if_ether.h).
+const MTU_MIN_BYTES: u32 = 68;
+
 /// A link, as far as it matters to netd.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
@@ -137,10 +140,18 @@ fn one(session: &mut Session, wanted: LinkMessageBuilder<LinkUnspec>) -> io::Res
 }
 
 /// Request that makes a bridge, down and without an alias: the kernel takes none at creation.
+///
+/// With another MTU than `mtu_bytes`, so that [`name_bridge`] changes it: a bridge whose MTU was never changed takes
+/// that of its smallest port, and 1500 again when the last one leaves (`br_mtu_auto_adjust`, net/bridge/br_if.c).
 pub(super) fn new_bridge(name: &str, mac: Mac, mtu_bytes: u32) -> (RouteNetlinkMessage, u16) {
+    let other = if mtu_bytes > MTU_MIN_BYTES {
+        mtu_bytes - 1
+    } else {
+        mtu_bytes + 1
+    };
     let message = LinkBridge::new(name)
         .address(mac.octets().to_vec())
-        .mtu(mtu_bytes)
+        .mtu(other)
         .build();
     create(message)
 }
@@ -246,11 +257,12 @@ pub(super) fn bring_up(name: &IfName) -> RouteNetlinkMessage {
     RouteNetlinkMessage::SetLink(LinkUnspec::new_with_name(name.as_str()).up().build())
 }
 
-/// Request that renames the link `index`.
-pub(super) fn rename(index: u32, name: &IfName) -> RouteNetlinkMessage {
+/// Request that gives a new bridge its name and its MTU, from then on fixed.
+pub(super) fn name_bridge(index: u32, name: &IfName, mtu_bytes: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::SetLink(
         LinkUnspec::new_with_index(index)
             .name(name.as_str())
+            .mtu(mtu_bytes)
             .build(),
     )
 }
