@@ -21,3 +21,15 @@ impl Firewall for Disabled {
         "none (\"iptables\": false)".to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_firewall_every_wish_is_fine() {
+        let wanted = Ruleset::default();
+        assert!(Disabled.apply(&wanted).is_ok());
+        assert_eq!(Disabled.verify(&wanted).unwrap(), Vec::<String>::new());
+    }
+}

@@ -40,7 +40,7 @@ pub(super) struct Programs {
     /// Such as `1.8.9`.
     version: String,
     save: PathBuf,
-    restore: PathBuf,
+    pub(super) restore: PathBuf,
 }
 
 impl Programs {

@@ -1,0 +1,121 @@
+//! Rule sets written in one line each.
+
+use netd_model::ruleset::{EndpointRules, HostRules, NetworkRules};
+use netd_model::{EndpointId, IfName, NetworkId, PortRange, PublishedPort, Ruleset};
+
+/// A network of this rank, with icc and masquerading, open to the world.
+pub(super) fn network(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
+    let rules = NetworkRules {
+        rank: u64::from(rank),
+        bridge: IfName::new(bridge).unwrap(),
+        subnets: vec![subnet.parse().unwrap()],
+        masquerade: true,
+        icc: true,
+        internal: false,
+    };
+    (NetworkId::from_bytes([rank; 32]), rules)
+}
+
+/// The same, closed.
+pub(super) fn internal(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
+    let (id, rules) = network(rank, bridge, subnet);
+    let rules = NetworkRules {
+        internal: true,
+        masquerade: false,
+        ..rules
+    };
+    (id, rules)
+}
+
+/// The same, its containers kept from each other.
+pub(super) fn without_icc(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
+    let (id, rules) = network(rank, bridge, subnet);
+    (
+        id,
+        NetworkRules {
+            icc: false,
+            ..rules
+        },
+    )
+}
+
+/// An endpoint of this rank on the network of that rank, publishing `HOST_IP:FIRST-LAST->PORT/PROTOCOL`.
+pub(super) fn endpoint(
+    rank: u8,
+    of: u8,
+    address: &str,
+    ports: &[&str],
+) -> (EndpointId, EndpointRules) {
+    let rules = EndpointRules {
+        rank: u64::from(rank),
+        network: NetworkId::from_bytes([of; 32]),
+        addresses: vec![address.parse().unwrap()],
+        ports: ports.iter().map(|text| port(text)).collect(),
+    };
+    (EndpointId::from_bytes([rank; 32]), rules)
+}
+
+/// Reads `127.0.0.1:8080-8081->80-81/tcp`.
+pub(super) fn port(text: &str) -> PublishedPort {
+    let (host, container) = text.split_once("->").unwrap();
+    let (host_ip, host_ports) = host.rsplit_once(':').unwrap();
+    let (container_ports, protocol) = container.split_once('/').unwrap();
+    let range = |text: &str| text.parse::<PortRange>().unwrap();
+    PublishedPort {
+        protocol: protocol.parse().unwrap(),
+        host_ip: host_ip.parse().unwrap(),
+        host_ports: range(host_ports),
+        container_ports: range(container_ports),
+    }
+}
+
+/// All of these, with or without policy DROP on forwarding.
+pub(super) fn wish(
+    networks: &[(NetworkId, NetworkRules)],
+    endpoints: &[(EndpointId, EndpointRules)],
+    drop_forwarded: bool,
+) -> Ruleset {
+    Ruleset {
+        host: HostRules { drop_forwarded },
+        networks: networks.iter().cloned().collect(),
+        endpoints: endpoints.iter().cloned().collect(),
+    }
+}
+
+/// One network of each kind, with ports of every sort.
+pub(super) fn everything() -> Ruleset {
+    let keeps_addresses = |(id, rules): (NetworkId, NetworkRules)| {
+        (
+            id,
+            NetworkRules {
+                masquerade: false,
+                ..rules
+            },
+        )
+    };
+    wish(
+        &[
+            network(1, "docker0", "172.17.0.0/16"),
+            internal(2, "br-internal", "172.30.0.0/16"),
+            without_icc(3, "br-noicc", "172.31.0.0/16"),
+            keeps_addresses(network(4, "br-routed", "10.9.0.0/24")),
+        ],
+        &[
+            endpoint(
+                1,
+                1,
+                "172.17.0.2",
+                &["0.0.0.0:8080->80/tcp", "127.0.0.1:8081->80/tcp"],
+            ),
+            endpoint(2, 2, "172.30.0.2", &["0.0.0.0:8082->80/tcp"]),
+            endpoint(3, 3, "172.31.0.2", &["192.0.2.1:5000-5002->6000-6002/udp"]),
+            endpoint(
+                4,
+                4,
+                "10.9.0.2",
+                &["0.0.0.0:9000->9/sctp", ":::9001->9/tcp"],
+            ),
+        ],
+        true,
+    )
+}
