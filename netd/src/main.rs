@@ -69,7 +69,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     })?;
     if arguments.validate {
         passed_over.iter().for_each(|key| {
-            eprintln!("netd: key {key:?} is of no concern to netd and passed over")
+            eprintln!("netd: key {key:?} is of no concern to netd and passed over");
         });
         return Ok(());
     }

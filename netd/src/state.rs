@@ -163,7 +163,7 @@ impl State {
             Change::RemoveEndpoint(id) => self.drop_endpoint(*id),
             Change::PutReservation(reservation) => self.put_reservation(reservation),
             Change::RemoveReservations(network, container) => {
-                self.drop_reservations(*network, container)
+                self.drop_reservations(*network, container);
             }
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
         }

@@ -110,7 +110,7 @@ impl FromStr for AddressPool {
         for part in text.split(',') {
             match part.split_once('=') {
                 Some(("base", value)) => {
-                    base = Some(value.parse::<Subnet>().map_err(|e| e.to_string())?)
+                    base = Some(value.parse::<Subnet>().map_err(|e| e.to_string())?);
                 }
                 Some(("size", value)) => {
                     size = Some(

@@ -13,7 +13,7 @@ use netd_model::desired::{FlowFilter, KernelState};
 use netd_model::diff::diff;
 use netd_model::{
     Alias, Container, ContainerId, DriverSpec, Endpoint, EndpointId, IfName, Mac, NamespaceMode,
-    Network, NetworkId, Op, Phase, Protocol, PublishRequest,
+    Network, NetworkId, Phase, Protocol, PublishRequest,
 };
 
 use super::choose::{self, Avoid};
@@ -108,7 +108,7 @@ impl Engine {
         let id = endpoint.id;
         self.hold_ports(id, requests).await?;
         self.open_resolver(endpoint.container).await?;
-        let (ops, rules) = self
+        let (ops, rules, stale) = self
             .turns
             .take(move |ledger| -> Result<_, EngineError> {
                 let state = ledger.state();
@@ -121,15 +121,15 @@ impl Engine {
                 let after = container
                     .map(|container| plan::sandbox(state, &container, &[]))
                     .transpose()?;
-                let mut ops = diff(&after.unwrap_or_default(), &before, state.instance());
-                ops.extend(stale_flows(&record));
-                Ok((ops, plan::port_rules(state, id)))
+                let ops = diff(&after.unwrap_or_default(), &before, state.instance());
+                Ok((ops, plan::port_rules(state, id), stale_flows(&record)))
             })
             .await??;
         if !endpoint.ports.is_empty() || !requests.is_empty() {
             self.rules.change(rules).await?;
         }
         self.apply(ops).await?;
+        self.forget_flows(stale).await;
         let names = Arc::clone(&self.names);
         let endpoint = self
             .turns
@@ -271,17 +271,15 @@ impl Engine {
 }
 
 /// UDP flows that were tracked before the port was published would go on to bypass it (moby issue 8795).
-pub(super) fn stale_flows(endpoint: &Endpoint) -> Vec<Op> {
+pub(super) fn stale_flows(endpoint: &Endpoint) -> Vec<FlowFilter> {
     let udp = endpoint
         .ports
         .iter()
         .filter(|port| port.protocol == Protocol::Udp);
     udp.flat_map(|port| port.host_ports.iter())
-        .map(|port| {
-            Op::ForgetFlows(FlowFilter::ToHostPort {
-                protocol: Protocol::Udp,
-                port,
-            })
+        .map(|port| FlowFilter::ToHostPort {
+            protocol: Protocol::Udp,
+            port,
         })
         .collect()
 }

@@ -101,6 +101,10 @@ impl Engine {
         // Everything is tried; the first refusal is told.
         let unfiltered = self.rules.change(rules).await.map_err(EngineError::from);
         let removed = self.apply(ops).await;
+        // The next one with the address would get what was tracked for this one.
+        let leases = endpoints.iter().flat_map(|endpoint| &endpoint.leases);
+        let stale = leases.map(|lease| FlowFilter::OfAddress(lease.address));
+        self.forget_flows(stale.collect()).await;
         unfiltered.and(removed)
     }
 
@@ -190,12 +194,6 @@ fn steps(
                 ops.push(delete);
             }
         }
-        ops.extend(
-            endpoint
-                .leases
-                .iter()
-                .map(|lease| Op::ForgetFlows(FlowFilter::OfAddress(lease.address))),
-        );
     }
     Ok(ops)
 }

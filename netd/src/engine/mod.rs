@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use netd_kernel::Kernel;
+use netd_model::desired::FlowFilter;
 use netd_model::{Container, ContainerId, InstanceId, Network, NetworkId, Op};
 use tokio::sync::{Notify, RwLock};
 use tokio::task::spawn_blocking;
@@ -227,6 +228,18 @@ impl Engine {
             return Ok(());
         }
         Ok(self.kernel(move |kernel| kernel.apply(&ops)).await?)
+    }
+}
+
+impl Engine {
+    /// Has tracked flows forgotten that a change made stale. Their neglect costs a stale flow at worst, so a refusal
+    /// fails nobody's request.
+    async fn forget_flows(&self, filters: Vec<FlowFilter>) {
+        for filter in filters {
+            if let Err(error) = self.apply(vec![Op::ForgetFlows(filter)]).await {
+                tracing::warn!(error = %error.sentence(), "stale flows may go on for a while");
+            }
+        }
     }
 }
 

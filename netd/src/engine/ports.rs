@@ -82,7 +82,8 @@ impl Engine {
             })
             .await?;
         self.rules.change(rules).await?;
-        self.apply(flows).await
+        self.forget_flows(flows).await;
+        Ok(())
     }
 
     async fn put_ports(

@@ -32,7 +32,12 @@ impl Engine {
     /// When the kernel cannot be observed or the daemon is ending; what single steps said is in the status.
     pub async fn reconcile(&self) -> Result<u64, EngineError> {
         let _house = self.house.write().await;
-        self.reconcile_alone().await.map(|outcome| outcome.repairs)
+        let outcome = self.reconcile_alone().await?;
+        self.counts.reconciles.fetch_add(1, Ordering::Relaxed);
+        self.counts
+            .repairs
+            .fetch_add(outcome.repairs, Ordering::Relaxed);
+        Ok(outcome.repairs)
     }
 
     /// The pass itself; nobody else is in the house.
@@ -71,8 +76,6 @@ impl Engine {
                 self.end(id, Ending::Vanished).await?;
             }
         }
-        self.counts.reconciles.fetch_add(1, Ordering::Relaxed);
-        self.counts.repairs.fetch_add(repairs, Ordering::Relaxed);
         problems
             .iter()
             .for_each(|problem| tracing::error!("{problem}"));

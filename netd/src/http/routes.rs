@@ -124,7 +124,7 @@ async fn events(Shared(app): Shared<App>) -> Response {
                 }
                 // The listener was too slow; it goes on with what there is.
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::debug!(missed, "a listener missed events")
+                    tracing::debug!(missed, "a listener missed events");
                 }
                 Err(RecvError::Closed) => return None,
             }
