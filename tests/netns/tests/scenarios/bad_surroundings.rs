@@ -116,7 +116,7 @@ fn wrong_configuration_is_refused_with_file_key_and_reason() {
         (r#"{"mtu": "big"}"#, "mtu", "big"),
         (r#"{"mtu": 1}"#, "mtu", "68"),
         (r#"{"icc": "perhaps"}"#, "icc", "perhaps"),
-        (r#"{"dns": ["not-an-address"]}"#, "dns", "not-an-address"),
+        (r#"{"dns": ["not-an-address"]}"#, "dns", "address"),
         (
             r#"{"fixed-cidr": "10.9.0.0/16", "bip": "10.8.0.1/16"}"#,
             "fixed-cidr",

@@ -274,10 +274,16 @@ fn a_namespace_made_by_hand_can_join_and_its_end_frees_everything() {
 fn a_flushed_rule_set_and_a_stolen_link_are_repaired() {
     let lab = Lab::new();
     lab.h1.web("web", 80, &["-p", "8080:80"]);
-    let rules = lab.h1.all_rules();
+    // What the user emptied of his own chain stays empty; a RETURN at a chain's end says nothing anyway.
+    let rules_of_netd = || {
+        let mut rules = lab.h1.all_rules();
+        rules.retain(|rule| rule != "-A DOCKER-USER -j RETURN");
+        rules
+    };
+    let rules = rules_of_netd();
     let _ = lab.h1.sh("iptables -F; iptables -t nat -F").ok();
     within(Duration::from_secs(2), "the rules to be back", || {
-        (lab.h1.all_rules() == rules).then_some(())
+        (rules_of_netd() == rules).then_some(())
     });
     let url = "http://198.18.0.1:8080/";
     assert_eq!(lab.outside.get(url).ok().text(), "web");

@@ -5,9 +5,12 @@ use netns_tests::{Lab, eventually};
 #[test]
 fn s07_a_name_follows_its_container_to_another_address() {
     let lab = Lab::new();
-    let _ = lab.h1.net(&["create", "app"]).ok();
+    let _ = lab
+        .h1
+        .net(&["create", "--subnet", "192.0.2.0/24", "app"])
+        .ok();
     lab.h1.idle("asker", "app", &[]);
-    lab.h1.idle("server", "app", &["--ip", "172.18.0.50"]);
+    lab.h1.idle("server", "app", &["--ip", "192.0.2.50"]);
     let resolve = || {
         let ran = lab
             .h1
@@ -15,13 +18,13 @@ fn s07_a_name_follows_its_container_to_another_address() {
             .ok();
         ran.text().to_owned()
     };
-    assert_eq!(resolve(), "172.18.0.50");
+    assert_eq!(resolve(), "192.0.2.50");
     let _ = lab.h1.net(&["stop", "server"]).ok();
     eventually("the name to go with its container", || {
         resolve().is_empty().then_some(())
     });
-    lab.h1.idle("server", "app", &["--ip", "172.18.0.60"]);
-    assert_eq!(resolve(), "172.18.0.60");
+    lab.h1.idle("server", "app", &["--ip", "192.0.2.60"]);
+    assert_eq!(resolve(), "192.0.2.60");
     let _ = lab
         .h1
         .in_container("asker", &["ping", "-c1", "-W2", "server"])

@@ -74,7 +74,6 @@ fn s18_the_order_of_the_fields_is_dockers() {
         "Driver",
         "IPAM",
         "Containers",
-        "Options",
         "Labels",
     ]
     .iter()

@@ -51,7 +51,7 @@ fn s24_a_daemon_that_does_not_run_is_a_clear_error() {
         .h1
         .net(&["ls"])
         .fails(3)
-        .names(&[SOCKET, "not running", "start"]);
+        .names(&[SOCKET, "running", "start"]);
     lab.h1.start();
     lab.h1.kill();
     // The socket's file is still there, nobody behind it.
