@@ -1,7 +1,6 @@
 //! From what a caller hands over to an open namespace file and its anchor. Checks that it is a network namespace, that
 //! it is not the daemon's own, and that the process it came from is still the same.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -57,8 +56,7 @@ pub(super) fn adopt(
         NetnsHandle::Process { .. } => Anchor::Process(process),
         // The caller that passes a descriptor is often gone a moment later; a mount or a process inside stays.
         NetnsHandle::Descriptor { .. } => {
-            let mut found = holders::find(&BTreeSet::from([netns]));
-            found.remove(&netns).unwrap_or(Anchor::Process(process))
+            holders::lasting(netns).unwrap_or(Anchor::Process(process))
         }
     };
     match sandboxes.pin(file, anchor) {

@@ -14,7 +14,7 @@ use super::addresses::{self, LinkAddress};
 use super::namespace::Namespace;
 use super::sandboxes::Pin;
 use super::session::errno;
-use super::{Linux, links, refused, resolver, routes};
+use super::{Linux, flows, links, refused, resolver, routes};
 use crate::{ApplyError, KernelError};
 
 /// One call of [`crate::Kernel::apply`].
@@ -134,10 +134,7 @@ impl<'a> Application<'a> {
             }
             // Comes in runs, which `run` takes whole.
             Op::DeleteLink { name, mark } => self.delete_links(&[(name, *mark)]).1.map(|_| ()),
-            Op::ForgetFlows(filter) => self
-                .linux
-                .flows
-                .forget(&self.linux.home, filter)
+            Op::ForgetFlows(filter) => flows::forget(&self.linux.home, filter)
                 .map_err(|error| refused(format!("forget the tracked flows {filter:?}"))(error)),
         }
     }

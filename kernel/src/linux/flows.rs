@@ -5,21 +5,22 @@
 use std::io;
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use netd_model::desired::FlowFilter;
-use netlink_packet_core::{DefaultNla, Emitable};
-use netlink_packet_netfilter::conntrack::{
-    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Tuple,
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
+use netlink_packet_netfilter::conntrack::{ConntrackMessageType, IPTuple, ProtoTuple, Tuple};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+    NetfilterSubsystem,
 };
-use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
-use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::libc;
 
 use super::namespace::Namespace;
-use super::session::{Session, errno};
+use super::session::errno;
 
-/// `CTA_FILTER`, and the flags in it for either direction (linux/netfilter/nfnetlink_conntrack.h).
+/// The attributes that hold a flow's tuples (`CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`), `CTA_FILTER`, and the flags in it for either direction (linux/netfilter/nfnetlink_conntrack.h).
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
 const FILTER: u16 = 25;
 const ORIGINAL_FLAGS: u16 = 1;
 const REPLY_FLAGS: u16 = 2;
@@ -30,11 +31,6 @@ const BY_DESTINATION_PORT: u32 = 1 << 5;
 /// An nfnetlink version other than 0 makes the kernel heed the family (`ctnetlink_del_conntrack`).
 const HEED_FAMILY: u8 = 1;
 
-/// The connection tracking of the daemon's namespace.
-pub(super) struct Flows {
-    session: Mutex<Session>,
-}
-
 /// Flows by one of their two directions.
 struct Wanted {
     family: NetfilterProtoFamily,
@@ -43,31 +39,18 @@ struct Wanted {
     fields: u32,
 }
 
-impl Flows {
-    /// Opens a socket in the daemon's namespace.
-    pub(super) fn open(home: &Namespace) -> io::Result<Self> {
-        let session = home.run(|| Session::open(NETLINK_NETFILTER))?;
-        Ok(Self {
-            session: Mutex::new(session),
-        })
-    }
-
-    /// Forgets the flows; none is fine.
-    pub(super) fn forget(&self, home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        for wanted in wanted(filter) {
-            match session.request(message(wanted), 0) {
-                Ok(()) => {}
-                // Nothing is tracked, or never was: the module is not loaded.
-                Err(error) if errno(&error) == Some(libc::ENOENT) => {}
-                Err(error) if errno(&error) == Some(libc::EOPNOTSUPP) => {
-                    return by_tool(home, filter);
-                }
-                Err(error) => return Err(error),
-            }
+/// Forgets the flows of the daemon's namespace; none is fine.
+pub(super) fn forget(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
+    for wanted in wanted(filter) {
+        match home.netfilter().request(message(&wanted), 0) {
+            Ok(()) => {}
+            // Nothing is tracked, or never was: the module is not loaded.
+            Err(error) if errno(&error) == Some(libc::ENOENT) => {}
+            Err(error) if errno(&error) == Some(libc::EOPNOTSUPP) => return by_tool(home, filter),
+            Err(error) => return Err(error),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn wanted(filter: &FlowFilter) -> Vec<Wanted> {
@@ -102,28 +85,35 @@ fn wanted(filter: &FlowFilter) -> Vec<Wanted> {
     }
 }
 
-fn message(wanted: Wanted) -> NetfilterMessage {
-    let flags = [
-        (ORIGINAL_FLAGS, if wanted.reply { 0 } else { wanted.fields }),
-        (REPLY_FLAGS, if wanted.reply { wanted.fields } else { 0 }),
-    ]
-    .map(|(kind, flags)| DefaultNla::new(kind, flags.to_ne_bytes().to_vec()));
-    let mut filter = vec![0; flags.as_slice().buffer_len()];
-    flags.as_slice().emit(&mut filter);
-    let tuple = if wanted.reply {
-        ConntrackAttribute::CtaTupleReply(wanted.tuple)
+/// The request to delete them. Built of plain attributes: in the message crate's own, the filter would lose the mark of
+/// a nested attribute, without which the kernel refuses it.
+fn message(wanted: &Wanted) -> NetfilterMessage {
+    let nested = |kind: u16, value: Vec<u8>| DefaultNla::new(kind | NLA_F_NESTED, value);
+    let (tuple, flags) = if wanted.reply {
+        (REPLY, REPLY_FLAGS)
     } else {
-        ConntrackAttribute::CtaTupleOrig(wanted.tuple)
+        (ORIGINAL, ORIGINAL_FLAGS)
     };
-    let filter = DefaultNla::new(FILTER | NESTED, filter);
+    let flags = DefaultNla::new(flags, wanted.fields.to_ne_bytes().to_vec());
+    let attributes = vec![
+        nested(tuple, emitted(&wanted.tuple.as_slice())),
+        nested(FILTER, emitted(&[flags].as_slice())),
+    ];
     NetfilterMessage::new(
         NetfilterHeader::new(wanted.family, HEED_FAMILY, 0),
-        ConntrackMessage::Delete(vec![tuple, ConntrackAttribute::Other(filter)]),
+        NetfilterMessageInner::Other {
+            subsys: NetfilterSubsystem::Conntrack,
+            message_type: ConntrackMessageType::Delete.into(),
+            attributes,
+        },
     )
 }
 
-/// `NLA_F_NESTED` (linux/netlink.h).
-const NESTED: u16 = 1 << 15;
+fn emitted(attributes: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; attributes.buffer_len()];
+    attributes.emit(&mut bytes);
+    bytes
+}
 
 fn by_tool(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
     let runs: Vec<Vec<String>> = match filter {

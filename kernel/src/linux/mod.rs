@@ -41,7 +41,6 @@ use netd_model::{EndpointId, IfName, NetnsId, Op, PublishedPort, Sandbox, Subnet
 
 use self::apply::Application;
 use self::events::Watch;
-use self::flows::Flows;
 use self::namespace::Namespace;
 use self::ports::Ports;
 use self::sandboxes::Sandboxes;
@@ -58,7 +57,6 @@ const SESSIONS: usize = 4;
 pub struct Linux {
     home: Namespace,
     sandboxes: Arc<Sandboxes>,
-    flows: Flows,
     ports: Ports,
     watches: Mutex<Vec<Watch>>,
 }
@@ -73,7 +71,6 @@ impl Linux {
         let open = || {
             let home = Namespace::here(SESSIONS)?;
             Ok(Self {
-                flows: Flows::open(&home)?,
                 home,
                 sandboxes: Arc::new(Sandboxes::new()?),
                 ports: Ports::default(),

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netd_model::NetnsId;
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::sched::{CloneFlags, setns};
 
 use super::session::Session;
@@ -26,6 +26,7 @@ pub(super) struct Namespace {
     pub(super) id: NetnsId,
     file: File,
     sessions: Vec<Mutex<Session>>,
+    netfilter: Mutex<Session>,
     /// Its kernel parameters.
     pub(super) parameters: Parameters,
 }
@@ -39,17 +40,17 @@ impl Namespace {
     /// The namespace of an nsfs file, with `sessions` netlink sockets.
     pub(super) fn open(file: File, sessions: usize) -> io::Result<Self> {
         let id = identity(&file)?;
-        let (sessions, parameters) = run_in(&file, id, || {
-            let sessions = (0..sessions)
-                .map(|_| Session::open(NETLINK_ROUTE).map(Mutex::new))
-                .collect::<io::Result<_>>()?;
-            Ok((sessions, Parameters::open()))
-        })?;
-        Ok(Self {
-            id,
-            file,
-            sessions,
-            parameters,
+        run_in(&file, id, || {
+            Ok(Self {
+                id,
+                // Opened anew: a file that was opened through a mount keeps that from being unmounted.
+                file: File::open(HERE)?,
+                sessions: (0..sessions)
+                    .map(|_| Session::open(NETLINK_ROUTE).map(Mutex::new))
+                    .collect::<io::Result<_>>()?,
+                netfilter: Session::open(NETLINK_NETFILTER).map(Mutex::new)?,
+                parameters: Parameters::open(),
+            })
         })
     }
 
@@ -64,6 +65,13 @@ impl Namespace {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
             })
+    }
+
+    /// The socket of the namespace's packet filter and connection tracking.
+    pub(super) fn netfilter(&self) -> MutexGuard<'_, Session> {
+        self.netfilter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` inside: on the calling thread if that is there, else on a thread of its own (40 microseconds).

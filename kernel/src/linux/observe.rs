@@ -28,24 +28,55 @@ use crate::HostInterface;
 const NSID_HEADER_BYTES: usize = 4;
 const NSID: u16 = 1;
 
+/// With fewer sandboxes another thread does not pay; with more threads the processors have no more to give.
+const SANDBOXES_PER_THREAD: usize = 16;
+const THREADS_MAX: usize = 4;
+
 /// The links inside a sandbox, by their number.
 type Inside = BTreeMap<u32, Link>;
 
 /// What [`crate::Kernel::observe`] promises.
 pub(super) fn observe(linux: &Linux, about: &KernelState) -> io::Result<KernelState> {
+    let pins: Vec<(Arc<Pin>, &SandboxState)> = about
+        .sandboxes
+        .iter()
+        .filter_map(|(netns, asked)| Some((linux.sandboxes.get(*netns).ok()?, asked)))
+        .collect();
     let mut sandboxes = BTreeMap::new();
     let mut insides = BTreeMap::new();
-    for (netns, asked) in &about.sandboxes {
-        let Ok(pin) = linux.sandboxes.get(*netns) else {
-            continue;
-        };
-        let (state, inside) = sandbox(&pin, asked)?;
-        sandboxes.insert(*netns, state);
-        insides.insert(*netns, inside);
+    for (netns, (state, inside)) in look_inside(&pins)? {
+        sandboxes.insert(netns, state);
+        insides.insert(netns, inside);
     }
     Ok(KernelState {
         host: host(linux, &about.host, &insides)?,
         sandboxes,
+    })
+}
+
+/// Looks into many sandboxes on several threads at once.
+fn look_inside(
+    pins: &[(Arc<Pin>, &SandboxState)],
+) -> io::Result<Vec<(NetnsId, (SandboxState, Inside))>> {
+    let look =
+        |(pin, asked): &(Arc<Pin>, &SandboxState)| Ok((pin.namespace.id, sandbox(pin, asked)?));
+    std::thread::scope(|scope| {
+        let (here, there) = pins.split_at(pins.len().min(SANDBOXES_PER_THREAD));
+        let size = there.len().div_ceil(THREADS_MAX).max(SANDBOXES_PER_THREAD);
+        let threads: Vec<_> = there
+            .chunks(size)
+            .map(|chunk| {
+                scope.spawn(move || chunk.iter().map(look).collect::<io::Result<Vec<_>>>())
+            })
+            .collect();
+        let mut found = here.iter().map(look).collect::<io::Result<Vec<_>>>()?;
+        for thread in threads {
+            let seen = thread.join();
+            found.extend(
+                seen.map_err(|_| io::Error::other("a thread that looked inside panicked"))??,
+            );
+        }
+        Ok(found)
     })
 }
 
@@ -183,7 +214,7 @@ fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)
         sysctls: parameters(namespace, &asked.sysctls)?,
         // Reading the rules takes a process of its own, so only where a redirection is asked about.
         dns_redirect: match asked.dns_redirect {
-            Some(_) => resolver::redirected(namespace).map_err(io::Error::other)?,
+            Some(_) => resolver::redirected(pin).map_err(io::Error::other)?,
             None => None,
         },
         ..SandboxState::default()

@@ -3,11 +3,17 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
+use std::sync::{OnceLock, PoisonError};
 
-use netd_model::Protocol;
+use netd_model::{IfName, Protocol};
+use netlink_packet_netfilter::nftables::{GenMessage, NfTablesMessage};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use socket2::{Domain, Socket, Type};
 
+use super::attributes::{Attributes, u32_at};
+use super::links;
 use super::namespace::Namespace;
+use super::sandboxes::Pin;
 use crate::{KernelError, ResolverSockets};
 
 /// Where containers find their resolver: Docker's choice, which programs have come to know.
@@ -24,8 +30,18 @@ const CHAINS: [(&str, &str); 2] = [
 /// Seconds to wait for the lock of x_tables, which is one for all namespaces (iptables(8) `-w`).
 const PATIENCE: &str = "10";
 
+/// Size of a `struct nfgenmsg` in bytes (linux/netfilter/nfnetlink.h), and the attribute that holds the generation
+/// (linux/netfilter/nf_tables.h `NFTA_GEN_ID`).
+const NETFILTER_HEADER_BYTES: usize = 4;
+const GENERATION: u16 = 1;
+
 /// Opens both sockets inside, on `preferred` if that is free.
+///
+/// Brings the loopback interface up first: a socket that is bound to an address which is not there yet (ip(7)
+/// `IP_FREEBIND`) answers from whatever address the kernel finds later, and that is not the one that was asked.
 pub(super) fn open(namespace: &Namespace, preferred: Option<u16>) -> io::Result<ResolverSockets> {
+    let loopback = IfName::new("lo").map_err(io::Error::other)?;
+    namespace.session().request(links::bring_up(&loopback), 0)?;
     namespace.run(|| {
         if let Some(sockets) = preferred.and_then(|port| open_here(port).ok()) {
             return Ok(sockets);
@@ -63,8 +79,6 @@ fn bound(kind: Type, port: u16) -> io::Result<Socket> {
         // After a restart, connections of before may still be in TIME_WAIT.
         socket.set_reuse_address(true)?;
     }
-    // The loopback interface may come up, and bring the address, only later (ip(7) IP_FREEBIND).
-    socket.set_freebind_v4(true)?;
     socket.bind(&SocketAddr::from((ADDRESS, port)).into())?;
     Ok(socket)
 }
@@ -130,9 +144,59 @@ fn batch(lines: impl Iterator<Item = String>) -> String {
     text
 }
 
+/// The redirection of a sandbox, as read from rules of a certain generation.
+pub(super) struct Redirection {
+    generation: u32,
+    port: Option<u16>,
+}
+
 /// The port that port 53 inside is redirected to; `None` if one of the rules is missing.
-pub(super) fn redirected(namespace: &Namespace) -> Result<Option<u16>, KernelError> {
-    Ok(port_of(&tool(namespace, "iptables-save", "")?))
+///
+/// Reading rules takes a process of its own, some milliseconds. What was read last holds for as long as the kernel
+/// counts the same generation of rules.
+pub(super) fn redirected(pin: &Pin) -> Result<Option<u16>, KernelError> {
+    let generation = speaks_nft(&pin.namespace)
+        .then(|| generation(&pin.namespace))
+        .flatten();
+    let mut last = pin
+        .redirection
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(last) = &*last
+        && Some(last.generation) == generation
+    {
+        return Ok(last.port);
+    }
+    // Rules that change from here on have a later generation than the one that was asked for before.
+    let port = port_of(&tool(&pin.namespace, "iptables-save", "")?);
+    *last = generation.map(|generation| Redirection { generation, port });
+    Ok(port)
+}
+
+/// True if iptables writes to nf_tables, which counts generations; x_tables does not.
+fn speaks_nft(namespace: &Namespace) -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let said = namespace.run(|| Command::new("iptables-restore").arg("--version").output());
+        said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("nf_tables"))
+    })
+}
+
+/// The number that the kernel raises with each change of a namespace's rules (nft(8) `list ruleset`, `NFT_MSG_GETGEN`).
+fn generation(namespace: &Namespace) -> Option<u32> {
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
+    let request = NfTablesMessage::GetGen(GenMessage {
+        attributes: Vec::new(),
+    });
+    let read = |payload: &[u8]| {
+        let mut attributes = Attributes::new(payload.get(NETFILTER_HEADER_BYTES..)?);
+        let (_, value) = attributes.find(|(kind, _)| *kind == GENERATION)?;
+        u32_at(value, 0)
+    };
+    let asked = namespace
+        .netfilter()
+        .get(NetfilterMessage::new(header, request), read);
+    asked.ok().flatten()
 }
 
 fn port_of(saved: &str) -> Option<u16> {

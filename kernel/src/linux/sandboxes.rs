@@ -15,6 +15,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::holders;
 use super::namespace::Namespace;
+use super::resolver::Redirection;
 use crate::KernelError;
 
 /// Netlink sockets per sandbox. One container is attached by one caller at a time.
@@ -26,6 +27,8 @@ pub(super) struct Pin {
     pub(super) namespace: Namespace,
     /// What the daemon's namespace calls it, once known: an id stays while the namespace lives.
     pub(super) nsid: Mutex<Option<i32>>,
+    /// What was read of its rules last.
+    pub(super) redirection: Mutex<Option<Redirection>>,
     watched: Mutex<Watched>,
 }
 
@@ -93,6 +96,7 @@ impl Sandboxes {
         let pin = Arc::new(Pin {
             namespace,
             nsid: Mutex::new(None),
+            redirection: Mutex::new(None),
             watched: Mutex::new(Watched {
                 anchor: anchor.clone(),
                 alarms: Vec::new(),

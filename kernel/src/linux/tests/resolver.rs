@@ -1,1 +1,147 @@
-//! Later.
+//! The resolver's sockets and their redirection.
+
+use netd_model::desired::{KernelState, SandboxState};
+
+use super::*;
+
+fn redirect_of(linux: &Linux, netns: NetnsId) -> Option<u16> {
+    let asked = SandboxState {
+        dns_redirect: Some(1),
+        ..SandboxState::default()
+    };
+    let about = KernelState {
+        sandboxes: [(netns, asked)].into(),
+        ..KernelState::default()
+    };
+    linux.observe(&about).unwrap().sandboxes[&netns].dns_redirect
+}
+
+#[test]
+fn queries_to_port_53_inside_reach_the_sockets_and_answers_come_from_there() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        // Before the loopback interface is up, as at a start.
+        let sockets = linux.open_resolver(netns, None).unwrap();
+        assert_eq!(redirect_of(&linux, netns), None);
+        linux
+            .apply(&[Op::RedirectDns {
+                netns,
+                port: sockets.port,
+            }])
+            .unwrap();
+        assert_eq!(redirect_of(&linux, netns), Some(sockets.port));
+        guest.run("ip link set lo up");
+
+        sockets.udp.set_nonblocking(false).unwrap();
+        let udp = std::thread::spawn(move || {
+            let mut buffer = [0; 64];
+            let (length, from) = sockets.udp.recv_from(&mut buffer).unwrap();
+            sockets.udp.send_to(b"pong", from).unwrap();
+            buffer[..length].to_vec()
+        });
+        let answer = guest.run("printf ping | socat -t 3 -T 3 - UDP4:127.0.0.11:53");
+        assert_eq!(
+            (answer.as_str(), &*udp.join().unwrap()),
+            ("pong", b"ping".as_slice())
+        );
+
+        sockets.tcp.set_nonblocking(false).unwrap();
+        let tcp = std::thread::spawn(move || {
+            use std::io::Write;
+            let (mut connection, _) = sockets.tcp.accept().unwrap();
+            connection.write_all(b"pong").unwrap();
+        });
+        assert_eq!(guest.run("socat -t 3 -T 3 -u TCP4:127.0.0.11:53 -"), "pong");
+        tcp.join().unwrap();
+    });
+}
+
+#[test]
+fn a_preferred_port_is_taken_if_it_is_free() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        let first = linux.open_resolver(netns, Some(40_053)).unwrap();
+        assert_eq!(first.port, 40_053);
+        let second = linux.open_resolver(netns, Some(40_053)).unwrap();
+        assert_ne!(second.port, 40_053);
+        assert_eq!(
+            second.tcp.local_addr().unwrap(),
+            second.udp.local_addr().unwrap()
+        );
+        drop(first);
+        assert_eq!(
+            linux.open_resolver(netns, Some(40_053)).unwrap().port,
+            40_053
+        );
+    });
+}
+
+#[test]
+fn a_new_redirection_replaces_the_old_and_leaves_other_rules_alone() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        guest.run("iptables -t nat -A OUTPUT -p tcp --dport 81 -j REDIRECT --to-ports 80");
+        for port in [40_001, 40_002, 40_002] {
+            linux.apply(&[Op::RedirectDns { netns, port }]).unwrap();
+            assert_eq!(redirect_of(&linux, netns), Some(port));
+        }
+        let rules = guest.run("iptables-save -t nat");
+        assert!(!rules.contains("40001"), "{rules}");
+        assert_eq!(rules.matches("-j DOCKER_OUTPUT").count(), 1, "{rules}");
+        assert!(rules.contains("--dport 81 -j REDIRECT"), "{rules}");
+        for theft in [
+            "-D OUTPUT -d 127.0.0.11/32 -j DOCKER_OUTPUT",
+            "-F DOCKER_POSTROUTING",
+            "-F",
+        ] {
+            guest.run(&format!("iptables -t nat {theft}"));
+            assert_eq!(redirect_of(&linux, netns), None, "{theft}");
+            linux
+                .apply(&[Op::RedirectDns {
+                    netns,
+                    port: 40_003,
+                }])
+                .unwrap();
+            assert_eq!(redirect_of(&linux, netns), Some(40_003));
+        }
+        assert!(!run("iptables-save").contains("40003"));
+    });
+}
+
+#[test]
+fn many_sandboxes_are_looked_at_in_little_time() {
+    in_new_namespace(|linux| {
+        let bare: Vec<Bare> = (0..200).map(|_| Bare::make()).collect();
+        let mut about = KernelState::default();
+        for each in &bare {
+            let netns = linux.adopt(each.handle()).unwrap().netns;
+            linux
+                .apply(&[Op::RedirectDns {
+                    netns,
+                    port: 40_053,
+                }])
+                .unwrap();
+            let asked = SandboxState {
+                dns_redirect: Some(40_053),
+                ..SandboxState::default()
+            };
+            about.sandboxes.insert(netns, asked);
+        }
+        for which in ["first", "second"] {
+            let start = std::time::Instant::now();
+            let seen = linux.observe(&about).unwrap();
+            let took = start.elapsed();
+            eprintln!("200 sandboxes observed in {took:?}, the {which} time");
+            let port = |state: &SandboxState| state.dns_redirect;
+            assert!(
+                seen.sandboxes
+                    .values()
+                    .all(|state| port(state) == Some(40_053))
+            );
+            assert!(took < Duration::from_secs(2), "{took:?}");
+        }
+    });
+}

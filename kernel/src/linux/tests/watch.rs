@@ -1,1 +1,189 @@
-//! Later.
+//! Who else does something, and the ends of sandboxes.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use super::*;
+use crate::KernelEvent;
+
+fn watched(linux: &Linux) -> Receiver<KernelEvent> {
+    let (sender, receiver) = channel();
+    linux
+        .watch(Box::new(move |event| {
+            let _ = sender.send(event);
+        }))
+        .unwrap();
+    receiver
+}
+
+/// Waits for `wanted`; gives how long that took.
+fn expect(events: &Receiver<KernelEvent>, wanted: &KernelEvent) -> Duration {
+    let start = Instant::now();
+    loop {
+        let left = Duration::from_secs(5).saturating_sub(start.elapsed());
+        let event = events.recv_timeout(left);
+        if event.unwrap_or_else(|_| panic!("no {wanted:?}")) == *wanted {
+            return start.elapsed();
+        }
+    }
+}
+
+fn quiet(events: &Receiver<KernelEvent>) {
+    let heard = events.recv_timeout(Duration::from_millis(300));
+    assert!(heard.is_err(), "{heard:?}");
+}
+
+#[test]
+fn the_end_of_a_process_s_sandbox_is_noticed_at_once() {
+    in_new_namespace(|linux| {
+        let before = Guest::start();
+        let early = pinned(&linux, &before).netns;
+        before.end();
+        let events = watched(&linux);
+        expect(&events, &KernelEvent::SandboxEnded(early));
+
+        let guest = Guest::start();
+        let sandbox = pinned(&linux, &guest);
+        let other = Guest::start();
+        pinned(&linux, &other);
+        guest.end();
+        let took = expect(&events, &KernelEvent::SandboxEnded(sandbox.netns));
+        assert!(took < Duration::from_millis(100), "{took:?}");
+        linux.release(sandbox.netns);
+        quiet(&events);
+    });
+}
+
+#[test]
+fn another_process_inside_keeps_a_sandbox_without_a_word() {
+    in_new_namespace(|linux| {
+        let events = watched(&linux);
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        let mut second = Command::new("nsenter")
+            .args(["-t", &guest.pid().to_string(), "-n", "sleep", "1000"])
+            .spawn()
+            .unwrap();
+        let inside = format!("/proc/{}/ns/net", second.id());
+        wait_for("the second", || {
+            std::fs::read_link(&inside).is_ok_and(|link| link.to_str() == Some(&netns.to_string()))
+        });
+        guest.end();
+        quiet(&events);
+        second.kill().unwrap();
+        second.wait().unwrap();
+        expect(&events, &KernelEvent::SandboxEnded(netns));
+    });
+}
+
+#[test]
+fn a_descriptor_elsewhere_keeps_a_sandbox() {
+    in_new_namespace(|linux| {
+        let events = watched(&linux);
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        let mut holder = Command::new("sh")
+            .args([
+                "-c",
+                &format!("exec 7</proc/{}/ns/net; exec sleep 1000", guest.pid()),
+            ])
+            .spawn()
+            .unwrap();
+        let held = format!("/proc/{}/fd/7", holder.id());
+        wait_for("the holder", || std::fs::read_link(&held).is_ok());
+        guest.end();
+        quiet(&events);
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        expect(&events, &KernelEvent::SandboxEnded(netns));
+    });
+}
+
+#[test]
+fn the_end_of_a_mounted_sandbox_is_its_last_unmount() {
+    in_new_namespace(|linux| {
+        let events = watched(&linux);
+        let mounts = tempfile::tempdir().unwrap();
+        let path = |name: &str| mounts.path().join(name).display().to_string();
+        let guest = Guest::start();
+        for at in ["a", "b"] {
+            File::create(path(at)).unwrap();
+            run(&format!(
+                "mount --bind /proc/{}/ns/net {}",
+                guest.pid(),
+                path(at)
+            ));
+        }
+        let bare = Bare(File::open(path("a")).unwrap());
+        let netns = linux.adopt(bare.handle()).unwrap().netns;
+        drop(bare);
+        guest.end();
+        run(&format!("umount {}", path("a")));
+        quiet(&events);
+        run(&format!("umount {}", path("b")));
+        expect(&events, &KernelEvent::SandboxEnded(netns));
+    });
+}
+
+#[test]
+fn a_mount_in_another_mount_namespace_keeps_a_sandbox() {
+    in_new_namespace(|linux| {
+        let events = watched(&linux);
+        let mounts = tempfile::tempdir().unwrap();
+        let path = mounts.path().join("net").display().to_string();
+        File::create(&path).unwrap();
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        let script = format!(
+            "mount --bind /proc/{}/ns/net {path}; exec sleep 1000",
+            guest.pid()
+        );
+        let mut holder = Command::new("unshare")
+            .args(["-m", "sh", "-c", &script])
+            .spawn()
+            .unwrap();
+        let mountinfo = format!("/proc/{}/mountinfo", holder.id());
+        wait_for("the mount", || {
+            std::fs::read_to_string(&mountinfo).is_ok_and(|text| text.contains(&netns.to_string()))
+        });
+        guest.end();
+        quiet(&events);
+        run(&format!("nsenter -t {} -m umount {path}", holder.id()));
+        expect(&events, &KernelEvent::SandboxEnded(netns));
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    });
+}
+
+#[test]
+fn changes_by_others_are_told() {
+    in_new_namespace(|linux| {
+        linux.apply(&[new_bridge("br0")]).unwrap();
+        let events = watched(&linux);
+        quiet(&events);
+        run("ip link set br0 mtu 1400");
+        expect(&events, &KernelEvent::LinkChanged(name("br0")));
+        run("ip addr add 172.17.0.1/16 dev br0");
+        expect(&events, &KernelEvent::HostRoutesChanged);
+        run("nft add table inet stranger");
+        expect(&events, &KernelEvent::RulesChanged);
+        run("iptables-nft -t nat -A OUTPUT -j ACCEPT");
+        expect(&events, &KernelEvent::RulesChanged);
+        run("ip link del br0");
+        expect(&events, &KernelEvent::LinkChanged(name("br0")));
+    });
+}
+
+#[test]
+fn the_watch_ends_with_its_kernel_and_drops_the_teller() {
+    in_new_namespace(|linux| {
+        let events = watched(&linux);
+        drop(linux);
+        wait_for("the end of the watch", || {
+            matches!(
+                events.try_recv(),
+                Err(std::sync::mpsc::TryRecvError::Disconnected)
+            )
+        });
+    });
+}
