@@ -62,16 +62,10 @@ impl Machine {
     /// Sends a line by UDP from `source_port` (0 for any) and gives the answer, or nothing after two seconds.
     #[must_use]
     pub fn udp_ask(&self, address: &str, source_port: u16, line: &str) -> String {
-        let from = match source_port {
-            0 => String::new(),
-            port => format!(",sourceport={port},reuseaddr"),
-        };
-        let target = format!("UDP:{address}{from}");
-        let input = format!("{line}\n");
-        let argv = ["timeout", "4", "socat", "-t", "2", "-T", "2", "-", &target];
-        self.exec_with(&argv, &[], input.as_bytes())
-            .text()
-            .to_owned()
+        let program = programs::built("lab-ask").display().to_string();
+        let port = source_port.to_string();
+        let ran = self.exec(&[&program, address, &port, line]);
+        ran.text().to_owned()
     }
 
     /// A web server on the machine itself; returns when it listens.

@@ -2,7 +2,7 @@
 
 use netns_tests::oracle::{Answer, dig_line};
 use netns_tests::serve::OUTSIDE_ANSWER;
-use netns_tests::{Lab, eventually};
+use netns_tests::{HostOptions, Lab, eventually};
 
 /// Docker's address of the embedded resolver.
 const EMBEDDED: &str = "nameserver 127.0.0.11";
@@ -176,15 +176,17 @@ fn s20_an_internal_network_forwards_nothing() {
 
 #[test]
 fn s20_the_default_bridge_has_names_only_by_link() {
-    let lab = Lab::new();
+    // Room for five containers, so that an address can be made to run out.
+    let lab = Lab::with(HostOptions {
+        config: r#"{"bip": "172.17.0.1/29"}"#.to_owned(),
+        flags: Vec::new(),
+    });
     lab.h1.idle("target", "bridge", &[]);
     lab.h1.idle("stranger", "bridge", &[]);
     lab.h1.idle("linked", "bridge", &["--link", "target:db"]);
     let hosts = |name| {
-        lab.h1
-            .in_container(name, &["cat", "/etc/hosts"])
-            .ok()
-            .stdout
+        let ran = lab.h1.in_container(name, &["cat", "/etc/hosts"]);
+        ran.ok().stdout
     };
     let has = |text: &str, address: &str, name: &str| {
         text.lines().any(|line| {
@@ -194,21 +196,23 @@ fn s20_the_default_bridge_has_names_only_by_link() {
     };
     let first = lab.h1.address_of("target", "bridge");
     assert!(has(&hosts("linked"), &first, "db") && has(&hosts("linked"), &first, "target"));
-    let _ = lab
-        .h1
-        .in_container("linked", &["ping", "-c1", "-W2", "db"])
-        .ok();
+    let ping = ["ping", "-c1", "-W2", "db"];
+    let _ = lab.h1.in_container("linked", &ping).ok();
     assert!(!hosts("stranger").contains("target"));
-    // The target comes back elsewhere, and the file follows.
+    // Others take all addresses, and the target comes back at another one. The file follows.
     let _ = lab.h1.net(&["stop", "target"]).ok();
-    lab.h1.idle("target", "bridge", &["--ip", "172.17.0.77"]);
+    for name in ["f1", "f2", "f3"] {
+        lab.h1.idle(name, "bridge", &[]);
+    }
+    let _ = lab.h1.net(&["stop", "f1"]).ok();
+    lab.h1.idle("target", "bridge", &[]);
+    let second = lab.h1.address_of("target", "bridge");
+    assert_ne!(second, first);
     eventually("the link to follow its target", || {
-        has(&hosts("linked"), "172.17.0.77", "db").then_some(())
+        has(&hosts("linked"), &second, "db").then_some(())
     });
-    let _ = lab
-        .h1
-        .in_container("linked", &["ping", "-c1", "-W2", "db"])
-        .ok();
+    assert!(!has(&hosts("linked"), &first, "db"));
+    let _ = lab.h1.in_container("linked", &ping).ok();
 }
 
 #[test]
