@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use netd_model::{IfName, NetnsId};
@@ -47,9 +47,21 @@ const ROUTE_GROUPS: [u32; 5] = [
     libc::RTNLGRP_IPV6_ROUTE,
 ];
 
+/// Who wants to hear.
+pub(super) type Tell = Box<dyn Fn(KernelEvent) + Send + Sync>;
+
 /// Ends the thread when it is dropped.
 pub(super) struct Watch {
     stop: Arc<EventFd>,
+    tellers: Arc<Mutex<Vec<Tell>>>,
+}
+
+impl Watch {
+    /// Also tells this one, from now on.
+    pub(super) fn also(&self, tell: Tell) {
+        let mut tellers = self.tellers.lock().unwrap_or_else(PoisonError::into_inner);
+        tellers.push(tell);
+    }
 }
 
 impl Drop for Watch {
@@ -59,19 +71,16 @@ impl Drop for Watch {
 }
 
 /// Starts the thread.
-pub(super) fn start(
-    home: &Namespace,
-    sandboxes: Arc<Sandboxes>,
-    tell: Box<dyn Fn(KernelEvent) + Send + Sync>,
-) -> io::Result<Watch> {
+pub(super) fn start(home: &Namespace, sandboxes: Arc<Sandboxes>, tell: Tell) -> io::Result<Watch> {
     let sources = home.run(Sources::open)?;
     let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
     sources.listen(&sandboxes)?;
     sandboxes.listen(&*stop, EpollFlags::EPOLLIN, STOP)?;
+    let tellers = Arc::new(Mutex::new(vec![tell]));
     let watcher = Watcher {
         sandboxes,
         sources,
-        tell,
+        tellers: Arc::clone(&tellers),
         heard: Heard::default(),
         buffer: vec![0; 64 * 1024],
         _stop: Arc::clone(&stop),
@@ -79,7 +88,7 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name("netd-watch".to_owned())
         .spawn(|| watcher.run())?;
-    Ok(Watch { stop })
+    Ok(Watch { stop, tellers })
 }
 
 /// Where notices come from.
@@ -166,7 +175,7 @@ impl Heard {
 struct Watcher {
     sandboxes: Arc<Sandboxes>,
     sources: Sources,
-    tell: Box<dyn Fn(KernelEvent) + Send + Sync>,
+    tellers: Arc<Mutex<Vec<Tell>>>,
     heard: Heard,
     buffer: Vec<u8>,
     _stop: Arc<EventFd>,
@@ -199,7 +208,7 @@ impl Watcher {
             self.look_at(&suspects);
             if self.heard.patience(Instant::now()) == Some(Duration::ZERO) {
                 for event in self.heard.events() {
-                    (self.tell)(event);
+                    self.tell(&event);
                 }
             }
         }
@@ -214,10 +223,17 @@ impl Watcher {
         EpollTimeout::from(millis.saturating_add(1))
     }
 
+    fn tell(&self, event: &KernelEvent) {
+        let tellers = self.tellers.lock().unwrap_or_else(PoisonError::into_inner);
+        for tell in tellers.iter() {
+            tell(event.clone());
+        }
+    }
+
     fn look_at(&self, suspects: &[NetnsId]) {
         for netns in self.sandboxes.ended(suspects) {
             tracing::info!(%netns, "a sandbox has ended");
-            (self.tell)(KernelEvent::SandboxEnded(netns));
+            self.tell(&KernelEvent::SandboxEnded(netns));
         }
     }
 

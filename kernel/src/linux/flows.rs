@@ -115,7 +115,8 @@ fn emitted(attributes: &impl Emitable) -> Vec<u8> {
     bytes
 }
 
-fn by_tool(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
+/// The same by conntrack(8), for kernels before 6.9.
+pub(super) fn by_tool(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
     let runs: Vec<Vec<String>> = match filter {
         FlowFilter::ToHostPort { protocol, port } => ["ipv4", "ipv6"]
             .map(|family| {

@@ -58,7 +58,7 @@ pub struct Linux {
     home: Namespace,
     sandboxes: Arc<Sandboxes>,
     ports: Ports,
-    watches: Mutex<Vec<Watch>>,
+    watch: Mutex<Option<Watch>>,
 }
 
 impl Linux {
@@ -74,7 +74,7 @@ impl Linux {
                 home,
                 sandboxes: Arc::new(Sandboxes::new()?),
                 ports: Ports::default(),
-                watches: Mutex::default(),
+                watch: Mutex::default(),
             })
         };
         open().map_err(refused("open netlink in the daemon's network namespace"))
@@ -182,10 +182,15 @@ impl Kernel for Linux {
     }
 
     fn watch(&self, tell: Box<dyn Fn(KernelEvent) + Send + Sync>) -> Result<(), KernelError> {
-        let watch = events::start(&self.home, Arc::clone(&self.sandboxes), tell)
-            .map_err(refused("listen to the kernel's notices"))?;
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.push(watch);
+        let refuse = refused("listen to the kernel's notices");
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*watch {
+            Some(watch) => watch.also(tell),
+            None => {
+                let started = events::start(&self.home, Arc::clone(&self.sandboxes), tell);
+                *watch = Some(started.map_err(refuse)?);
+            }
+        }
         Ok(())
     }
 }

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netd_model::{EndpointId, PortRange, Protocol, PublishedPort};
@@ -23,7 +22,17 @@ pub(super) struct Ports {
 }
 
 /// A held port: an open socket, or nothing where the kernel has none of that kind, so that nobody can listen either.
-type Reservation = Option<OwnedFd>;
+type Reservation = Option<Reserved>;
+
+/// The socket that holds a port.
+struct Reserved(Socket);
+
+impl Drop for Reserved {
+    /// A program that another thread starts has a copy of the socket until its exec(2); it must not listen on.
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
 
 fn each(ports: &[PublishedPort]) -> impl Iterator<Item = Port> {
     ports.iter().flat_map(|port| {
@@ -117,7 +126,7 @@ fn take((protocol, address, number): Port) -> io::Result<Reservation> {
     if protocol != Protocol::Udp {
         socket.listen(1)?;
     }
-    Ok(Some(socket.into()))
+    Ok(Some(Reserved(socket)))
 }
 
 /// True if the kernel has no sockets of that kind: SCTP is a module that many leave out.

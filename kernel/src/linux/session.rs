@@ -3,6 +3,7 @@
 //! Knows the envelope of RFC 3549 and nothing of what is inside. Calls block, but only for as long as the kernel works
 //! on the request: rtnetlink does everything within sendmsg(2).
 
+use std::cell::RefCell;
 use std::io;
 
 use netlink_packet_core::{
@@ -28,11 +29,15 @@ const DUMP_TRIES: usize = 16;
 /// What the kernel says to one request.
 type Answer = io::Result<()>;
 
+thread_local! {
+    /// Answers are read into this: one per thread, since of sockets there is one for each sandbox and more.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
+}
+
 /// A netlink socket of one namespace; it stays with that namespace wherever it is used.
 pub(super) struct Session {
     socket: Socket,
     sequence: u32,
-    buffer: Vec<u8>,
 }
 
 impl Session {
@@ -49,7 +54,6 @@ impl Session {
         Ok(Self {
             socket,
             sequence: 0,
-            buffer: vec![0; BUFFER_BYTES],
         })
     }
 
@@ -128,28 +132,29 @@ impl Session {
     }
 
     /// Reads until the request `sequence` is acknowledged, refused, or its dump is over.
-    fn until_end(&mut self, sequence: u32, each: &mut dyn FnMut(&[u8])) -> Answer {
-        let mut interrupted = false;
-        loop {
-            let length = receive(&self.socket, &mut self.buffer)?;
-            for message in Messages(&self.buffer[..length]) {
-                // What a former call left unread after it failed.
-                if message.sequence != sequence {
-                    continue;
-                }
-                interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
-                match message.kind {
-                    ERROR | DONE => {
-                        verdict(&message)?;
-                        return match interrupted {
-                            true => Err(io::ErrorKind::Interrupted.into()),
-                            false => Ok(()),
-                        };
+    fn until_end(&self, sequence: u32, each: &mut dyn FnMut(&[u8])) -> Answer {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut interrupted = false;
+            loop {
+                let length = receive(&self.socket, buffer)?;
+                for message in Messages(&buffer[..length]) {
+                    // What a former call left unread after it failed.
+                    if message.sequence != sequence {
+                        continue;
                     }
-                    _ => each(message.payload),
+                    interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
+                    if !matches!(message.kind, ERROR | DONE) {
+                        each(message.payload);
+                        continue;
+                    }
+                    verdict(&message)?;
+                    return match interrupted {
+                        true => Err(io::ErrorKind::Interrupted.into()),
+                        false => Ok(()),
+                    };
                 }
             }
-        }
+        })
     }
 }
 

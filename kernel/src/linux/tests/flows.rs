@@ -3,6 +3,7 @@
 use netd_model::Protocol;
 use netd_model::desired::FlowFilter;
 
+use super::super::flows::by_tool;
 use super::*;
 
 /// Tracked flows of all kinds, as conntrack(8) lists them.
@@ -30,40 +31,45 @@ fn track() {
     assert_eq!(listed().lines().count(), 5, "{}", listed());
 }
 
-fn after(linux: &Linux, filter: FlowFilter) -> Vec<String> {
+fn after(forget: &dyn Fn(FlowFilter), filter: FlowFilter) -> Vec<String> {
     run("conntrack -F; conntrack -F -f ipv6");
     track();
-    linux.apply(&[Op::ForgetFlows(filter)]).unwrap();
+    forget(filter);
     listed().lines().map(str::to_owned).collect()
 }
 
 #[test]
 fn only_the_flows_that_are_meant_are_forgotten() {
     in_new_namespace(|linux| {
-        let port = |protocol, port| FlowFilter::ToHostPort { protocol, port };
-        let left = after(&linux, port(Protocol::Udp, 8080));
-        assert_eq!(left.len(), 3, "{left:#?}");
-        assert!(
-            left.iter()
-                .all(|flow| !(flow.contains("udp") && flow.contains("dport=8080"))),
-            "{left:#?}"
-        );
-
-        let left = after(&linux, port(Protocol::Tcp, 8080));
-        assert_eq!(left.len(), 4, "{left:#?}");
-        assert!(left.iter().all(|flow| !flow.contains("tcp ")), "{left:#?}");
-
-        let left = after(&linux, port(Protocol::Tcp, 9));
-        assert_eq!(left.len(), 5, "{left:#?}");
-
-        let left = after(&linux, FlowFilter::OfAddress(ip("172.17.0.2")));
-        assert_eq!(left.len(), 2, "{left:#?}");
-        assert!(
-            left.iter().all(|flow| !flow.contains("172.17.0.2")),
-            "{left:#?}"
-        );
-
-        let left = after(&linux, FlowFilter::OfAddress(ip("fd00::2")));
-        assert_eq!(left.len(), 4, "{left:#?}");
+        check(&|filter| linux.apply(&[Op::ForgetFlows(filter)]).unwrap());
+        check(&|filter| by_tool(&linux.home, &filter).unwrap());
     });
+}
+
+fn check(forget: &dyn Fn(FlowFilter)) {
+    let port = |protocol, port| FlowFilter::ToHostPort { protocol, port };
+    let left = after(forget, port(Protocol::Udp, 8080));
+    assert_eq!(left.len(), 3, "{left:#?}");
+    assert!(
+        left.iter()
+            .all(|flow| !(flow.contains("udp") && flow.contains("dport=8080"))),
+        "{left:#?}"
+    );
+
+    let left = after(forget, port(Protocol::Tcp, 8080));
+    assert_eq!(left.len(), 4, "{left:#?}");
+    assert!(left.iter().all(|flow| !flow.contains("tcp ")), "{left:#?}");
+
+    let left = after(forget, port(Protocol::Tcp, 9));
+    assert_eq!(left.len(), 5, "{left:#?}");
+
+    let left = after(forget, FlowFilter::OfAddress(ip("172.17.0.2")));
+    assert_eq!(left.len(), 2, "{left:#?}");
+    assert!(
+        left.iter().all(|flow| !flow.contains("172.17.0.2")),
+        "{left:#?}"
+    );
+
+    let left = after(forget, FlowFilter::OfAddress(ip("fd00::2")));
+    assert_eq!(left.len(), 4, "{left:#?}");
 }

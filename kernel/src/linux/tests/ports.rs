@@ -53,7 +53,8 @@ fn a_reserved_port_is_nobody_else_s_until_it_is_given_up() {
             &[port(Protocol::Tcp, "0.0.0.0", 8080, 8080), wanted[1]],
         );
         TcpListener::bind("0.0.0.0:8081").unwrap();
-        UdpSocket::bind("127.0.0.1:5353").unwrap();
+        // A program that another test starts has a copy of the socket until its exec.
+        wait_for("the port", || UdpSocket::bind("127.0.0.1:5353").is_ok());
         assert!(TcpListener::bind("0.0.0.0:8080").is_err());
         linux.release_ports(ONE, &[]);
         TcpListener::bind("[::]:8080").unwrap();
@@ -95,7 +96,7 @@ fn a_foreign_listener_is_named_and_nothing_is_kept() {
             socat.kill().unwrap();
             socat.wait().unwrap();
             TcpListener::bind("127.0.0.1:8000").unwrap();
-            UdpSocket::bind("127.0.0.1:8000").unwrap();
+            wait_for("the port", || UdpSocket::bind("127.0.0.1:8000").is_ok());
         }
     });
 }
