@@ -8,6 +8,8 @@ mod test;
 
 mod demo;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 
 const HELP: &str = "\
@@ -18,20 +20,29 @@ The project's chores. Run as root, from anywhere in the project.
   cargo xtask setup           only install what is needed (Debian packages)
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        ["setup"] => packages::install_missing(),
-        ["test"] => test::run(None),
-        ["test", filter] => test::run(Some(filter)),
-        ["demo"] => demo::run(),
-        [] | ["help" | "--help" | "-h"] => {
-            say(HELP.trim_end());
-            Ok(())
+    match run(&words) {
+        Ok(code) => code,
+        Err(error) => {
+            // Debug output of an error has a backtrace, which says nothing to whoever lacks a package.
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
         }
+    }
+}
+
+fn run(words: &[&str]) -> Result<ExitCode> {
+    match words {
+        ["setup"] => packages::install_missing()?,
+        ["test"] => return test::run(None),
+        ["test", filter] => return test::run(Some(filter)),
+        ["demo"] => demo::run()?,
+        [] | ["help" | "--help" | "-h"] => say(HELP.trim_end()),
         _ => bail!("unknown chore {:?}\n\n{HELP}", words.join(" ")),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a line. Standard output that went away, as in `| head`, is no failure.
