@@ -86,3 +86,55 @@ fn s11_resolvers_of_the_daemon_of_the_container_of_the_host() {
         .ok();
     assert!(hosts.stdout.contains("nameserver 198.18.0.2"), "{hosts}");
 }
+
+#[test]
+fn pools_range_and_mtu_are_heeded() {
+    let lab = lab_with(
+        r#"{"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}], "mtu": 1400}"#,
+    );
+    assert_eq!(lab.h1.ipv4_of("docker0"), ["10.10.0.1/24"]);
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    let pool = lab.h1.inspect("app")["IPAM"]["Config"][0]["Subnet"].clone();
+    assert_eq!(pool, "10.10.1.0/24");
+    lab.h1.idle("c", "bridge", &[]);
+    let show = ["ip", "-o", "link", "show", "dev", "eth0"];
+    let link = lab.h1.in_container("c", &show).ok();
+    assert!(link.stdout.contains("mtu 1400"), "{link}");
+    let lab = lab_with(r#"{"bip": "10.9.0.1/16", "fixed-cidr": "10.9.7.0/24"}"#);
+    lab.h1.idle("c", "bridge", &[]);
+    let address = lab.h1.address_of("c", "bridge");
+    assert!(address.starts_with("10.9.7."), "{address}");
+}
+
+#[test]
+fn ports_are_published_on_the_address_that_ip_names() {
+    let lab = lab_with(r#"{"ip": "127.0.0.1"}"#);
+    lab.h1.web("web", 80, &["-p", "8080:80"]);
+    let listed = lab.h1.net(&["port", "web"]).ok();
+    assert_eq!(listed.text(), "80/tcp -> 127.0.0.1:8080");
+    let page = lab.h1.get("http://127.0.0.1:8080/").ok();
+    assert_eq!(page.text(), "web");
+    assert!(!lab.outside.get(&format!("http://{HOST}:8080/")).is_ok());
+}
+
+#[test]
+fn what_netd_shall_leave_alone_it_leaves_alone() {
+    let lab = lab_with(r#"{"ip-forward": false, "ip-masq": false}"#);
+    let forward = lab.h1.exec(&["cat", "/proc/sys/net/ipv4/ip_forward"]).ok();
+    assert_eq!(forward.text(), "0");
+    assert!(
+        lab.h1
+            .rules("filter")
+            .contains(&":FORWARD ACCEPT".to_owned())
+    );
+    let nat = lab.h1.rules("nat");
+    let masks = |rule: &&String| rule.contains("172.17.0.0/16 ! -o docker0 -j MASQUERADE");
+    assert_eq!(nat.iter().find(masks), None);
+    let lab = lab_with(r#"{"iptables": false}"#);
+    lab.h1.idle("c", "bridge", &[]);
+    let rules = lab.h1.all_rules();
+    assert!(
+        !rules.iter().any(|rule| rule.contains("DOCKER")),
+        "{rules:#?}"
+    );
+}

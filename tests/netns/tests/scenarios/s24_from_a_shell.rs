@@ -152,3 +152,58 @@ fn s25_exec_passes_input_output_and_exit_status_through() {
     let line = [net.as_str(), "-H", SOCKET, "exec", "c", "--", "rev"];
     assert_eq!(lab.h1.exec_with(&line, &[], b"daer\n").ok().text(), "read");
 }
+
+#[test]
+fn programs_get_json_templates_and_events() {
+    let lab = Lab::new();
+    let net = programs::built("net").display().to_string();
+    let listener = [net.as_str(), "-H", SOCKET, "events", "--json"];
+    let _listener = lab.h1.spawn(&listener, &[], "/run/lab/events");
+    let mut number = 0;
+    eventually("the listener to hear", || {
+        number += 1;
+        let _ = lab.h1.net(&["create", &format!("n{number}")]).ok();
+        (!lab.h1.read("/run/lab/events").is_empty()).then_some(())
+    });
+    let _ = lab.h1.net(&["create", "--label", "team=red", "app"]).ok();
+    lab.h1.idle("c", "app", &[]);
+    let heard = |kind: &str, action: &str, name: &str| {
+        let text = lab.h1.read("/run/lab/events");
+        let mut lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.any(|one| one["kind"] == kind && one["action"] == action && one["name"] == name)
+    };
+    eventually("both events", || {
+        (heard("network", "create", "app") && heard("container", "start", "c")).then_some(())
+    });
+    let all = lab.h1.net(&["ls", "--json"]).ok().json();
+    assert!(
+        all.as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["Name"] == "app")
+    );
+    let lines = lab
+        .h1
+        .net(&["ls", "--format", "{{.Name}}/{{.Driver}}"])
+        .ok();
+    assert!(
+        lines.stdout.lines().any(|line| line == "app/bridge"),
+        "{lines}"
+    );
+    let label = lab
+        .h1
+        .net(&["inspect", "--format", "{{index .Labels \"team\"}}", "app"])
+        .ok();
+    assert_eq!(label.text(), "red");
+    let version = lab.h1.net(&["version", "--json"]).ok().json();
+    assert!(!version["client"].is_null(), "{version}");
+    assert!(
+        lab.h1
+            .net(&["completions", "bash"])
+            .ok()
+            .stdout
+            .contains("complete")
+    );
+}
