@@ -31,12 +31,13 @@ use failure::Failure;
 /// Parses the command line, does what it says and tells how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    // How `net run -d` starts itself again: no verb of a person's, so neither help nor completions know it.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == run::SUPERVISE)
-    {
-        return end(run::supervise_detached());
+    // How `net run` starts itself again: no verbs of a person's, so neither help nor completions know them.
+    match std::env::args_os().nth(1) {
+        Some(first) if first == run::SUPERVISE => return end(run::supervise_detached()),
+        Some(first) if first == run::LAUNCH => {
+            return end(run::launch(std::env::args_os().skip(2)));
+        }
+        _ => {}
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

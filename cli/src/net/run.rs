@@ -1,10 +1,11 @@
 //! `net run`: a command in namespaces of its own, and the supervisor that ends with it.
 //!
 //! Reading order: this file (what is asked for), [`sandbox`] (namespaces), [`supervise`] (from the first system call to the
-//! exit code), [`signals`] and [`descendants`] (what it waits for), [`detach`] (`-d`).
+//! exit code), [`launch`] (the command), [`signals`] and [`descendants`] (what it waits for), [`detach`] (`-d`).
 
 mod descendants;
 mod detach;
+mod launch;
 mod sandbox;
 mod signals;
 mod supervise;
@@ -41,6 +42,13 @@ pub(super) fn run(client: &Client, args: Box<RunArgs>) -> Result<u8, Failure> {
         return detach::start(&plan).map_err(Failure::before_command);
     }
     supervise::supervise(&plan, supervise::Attached)
+}
+
+pub(super) use launch::LAUNCH;
+
+/// Ties this process to its supervisor and becomes the command in `arguments`.
+pub(super) fn launch(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<u8, Failure> {
+    launch::launch(arguments)
 }
 
 /// First argument of the supervisor of a detached command.

@@ -4,6 +4,7 @@
 mod support;
 
 #[cfg(test)]
+mod detached;
 mod run;
 #[cfg(test)]
 mod verbs;

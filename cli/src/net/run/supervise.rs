@@ -1,7 +1,7 @@
 //! The life of a container of `net run`, from namespaces to exit code.
 
 use std::io;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use netd_api::{Client, ContainerView, ExitReport, Netns};
@@ -10,7 +10,7 @@ use nix::unistd::{Pid, sethostname};
 
 use super::sandbox::{self, Mode};
 use super::signals::Signals;
-use super::{Plan, before, descendants, not_started, program};
+use super::{Plan, before, descendants, launch, not_started, program};
 use crate::net::failure::Failure;
 use crate::net::namespace::Bindings;
 
@@ -100,17 +100,10 @@ fn prepare(container: &ContainerView, plan: &Plan) -> Result<(Bindings, Signals)
     Ok((bindings, signals))
 }
 
-fn spawn(plan: &Plan, [stdin, stdout, stderr]: [Stdio; 3]) -> Result<Pid, Failure> {
+fn spawn(plan: &Plan, stdio: [Stdio; 3]) -> Result<Pid, Failure> {
     let (program, arguments) = program(&plan.request.command)?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(stdin)
-        .stdout(stdout)
-        .stderr(stderr);
-    let child = command
-        .spawn()
-        .map_err(|error| not_started(program, &error))?;
+    let child =
+        launch::start(program, arguments, stdio).map_err(|error| not_started(program, &error))?;
     Ok(Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX)))
 }
 
