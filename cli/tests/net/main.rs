@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(test)]
 mod detached;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod verbs;
