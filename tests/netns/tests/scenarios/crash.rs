@@ -202,7 +202,11 @@ fn a_killed_supervisor_frees_everything_soon() {
     within(
         Duration::from_secs(2),
         "everything of the container to be gone",
-        || (lab.h1.link_names() == links && lab.h1.all_rules() == rules).then_some(()),
+        || {
+            let held = lab.h1.exec(&["ss", "-Hltn", "sport = :8080"]).ok();
+            let stands = lab.h1.link_names() != links || lab.h1.all_rules() != rules;
+            (held.text().is_empty() && !stands).then_some(())
+        },
     );
     let _own = lab.h1.web_server(8080, "the port is free");
     assert_eq!(
