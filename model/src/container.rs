@@ -45,10 +45,16 @@ pub struct Container {
 }
 
 impl Container {
-    /// True while its namespace lives.
+    /// True from its acknowledged start until its end is noticed.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.state == ContainerState::Running
+    }
+
+    /// True once nothing of it is left but the record.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, ContainerState::Exited { .. })
     }
 }
 
@@ -64,12 +70,24 @@ pub enum NamespaceMode {
     Container(ContainerId),
 }
 
-/// Whether a container runs.
+/// How far a container's life has come. Written before anything is done about it, as a [`Phase`] is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerState {
+    /// It joins its first network; nobody was told yet. A restart undoes it.
+    Starting {
+        /// The record that it continues, and that comes back if the start fails.
+        before: Option<Box<Container>>,
+    },
     /// Its namespace lives.
     Running,
+    /// Its end is known, and it leaves its networks. A restart finishes it.
+    Ending {
+        /// When it was noticed.
+        at: Timestamp,
+        /// As in [`ContainerState::Exited`].
+        code: Option<i32>,
+    },
     /// Its namespace is gone; the record keeps its name and its addresses for when it returns.
     Exited {
         /// When it was noticed.

@@ -177,9 +177,26 @@ impl State {
         }
         self.network_names.insert(network.name.clone(), network.id);
         if before.is_none_or(|before| before.pools != network.pools) {
-            self.pools
-                .insert(network.id, network.pools.iter().map(Pool::new).collect());
+            let pools = network.pools.iter().map(Pool::new).collect();
+            self.pools.insert(network.id, pools);
+            self.fill_pools(network.id);
         }
+    }
+
+    /// Tells new pools of a network what is leased and kept there.
+    fn fill_pools(&mut self, network: NetworkId) {
+        for endpoint in self.endpoints_on(network) {
+            self.lease(&endpoint);
+        }
+        let of_network = (network, IpAddr::from([0; 4]))..;
+        let kept: Vec<Reservation> = self
+            .reservations
+            .range(of_network)
+            .take_while(|((id, _), _)| *id == network)
+            .map(|(_, reservation)| reservation.clone())
+            .collect();
+        kept.iter()
+            .for_each(|reservation| self.reserve(reservation));
     }
 
     fn drop_container(&mut self, id: ContainerId) {
@@ -208,6 +225,12 @@ impl State {
             self.host_interfaces
                 .insert(interface.outside.clone(), endpoint.id);
         }
+        self.lease(endpoint);
+        self.endpoints
+            .insert(endpoint.id, Arc::new(endpoint.clone()));
+    }
+
+    fn lease(&mut self, endpoint: &Endpoint) {
         let name = self
             .containers
             .get(&endpoint.container)
@@ -224,8 +247,6 @@ impl State {
                 tracing::error!(endpoint = %endpoint.id, %error, "a lease of the store does not fit its pool");
             }
         }
-        self.endpoints
-            .insert(endpoint.id, Arc::new(endpoint.clone()));
     }
 
     fn drop_endpoint(&mut self, id: EndpointId) {
@@ -254,6 +275,20 @@ impl State {
     }
 
     fn put_reservation(&mut self, reservation: &Reservation) {
+        let key = (reservation.network, reservation.address);
+        let before = self.reservations.insert(key, reservation.clone());
+        if let Some(before) = before.filter(|before| before.container != reservation.container)
+            && let Some(pool) = self
+                .pools
+                .get_mut(&key.0)
+                .and_then(|pools| pool_of(pools, key.1))
+        {
+            pool.unreserve(key.1, &before.container);
+        }
+        self.reserve(reservation);
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) {
         let claim = if reservation.firm {
             Claim::Requested
         } else {
@@ -264,10 +299,6 @@ impl State {
             // Refused only if another has the address now, and then there is nothing to keep.
             let _ = pool.reserve(reservation.address, reservation.container.clone(), claim);
         }
-        self.reservations.insert(
-            (reservation.network, reservation.address),
-            reservation.clone(),
-        );
     }
 
     fn drop_reservations(&mut self, network: NetworkId, container: &ContainerName) {
@@ -447,6 +478,16 @@ impl State {
     #[must_use]
     pub fn ports(&self) -> &PortTable {
         &self.ports
+    }
+
+    /// True if an endpoint was acknowledged and is not on its way out. While no flow is under way, every other is a
+    /// leftover.
+    #[must_use]
+    pub fn stands(&self, endpoint: &Endpoint) -> bool {
+        endpoint.phase == Phase::Attached
+            && self
+                .container(endpoint.container)
+                .is_some_and(|container| container.is_running())
     }
 
     /// Number of endpoints that are not on their way out.

@@ -12,8 +12,8 @@ use netd_model::container::Interface;
 use netd_model::desired::{FlowFilter, KernelState};
 use netd_model::diff::diff;
 use netd_model::{
-    Alias, Container, ContainerId, DriverSpec, Endpoint, EndpointId, IfName, Mac, NamespaceMode,
-    Network, NetworkId, Phase, Protocol, PublishRequest,
+    Alias, Container, ContainerId, ContainerState, DriverSpec, Endpoint, EndpointId, IfName, Mac,
+    NamespaceMode, Network, NetworkId, Phase, Protocol, PublishRequest, PublishedPort,
 };
 
 use super::choose::{self, Avoid};
@@ -106,7 +106,7 @@ impl Engine {
         requests: &[PublishRequest],
     ) -> Result<Arc<Endpoint>, EngineError> {
         let id = endpoint.id;
-        self.hold_ports(id, requests).await?;
+        self.hold_ports(id, requests, &[]).await?;
         self.open_resolver(endpoint.container).await?;
         let (ops, rules, stale) = self
             .turns
@@ -153,11 +153,13 @@ impl Engine {
         Ok(endpoint)
     }
 
-    /// Takes the host ports of an endpoint. One of the daemon's own choice that a process has is chosen anew.
+    /// Takes the host ports of an endpoint: those `kept` from before, and those granted for `requests`. One of the
+    /// daemon's own choice that a process has is chosen anew.
     pub(super) async fn hold_ports(
         &self,
         id: EndpointId,
         requests: &[PublishRequest],
+        kept: &[PublishedPort],
     ) -> Result<(), EngineError> {
         let mut avoid = Avoid::new();
         for _ in 0..PORT_ATTEMPTS {
@@ -180,10 +182,10 @@ impl Engine {
             if !avoid.insert((protocol, port)) {
                 return Err(EngineError::HostPort(refused));
             }
-            let (avoiding, requests) = (avoid.clone(), requests.to_vec());
+            let (avoiding, requests, kept) = (avoid.clone(), requests.to_vec(), kept.to_vec());
             let moved = self
                 .turns
-                .take(move |ledger| choose_again(ledger, id, &requests, &avoiding))
+                .take(move |ledger| choose_again(ledger, id, (&requests, &kept), &avoiding))
                 .await??;
             if !moved {
                 return Err(EngineError::HostPort(refused));
@@ -299,7 +301,10 @@ fn intend(
         Some(container) => Arc::clone(container),
         None => return Err(EngineError::ContainerNotFound(container.short())),
     };
-    if !container.is_running() {
+    if !matches!(
+        container.state,
+        ContainerState::Running | ContainerState::Starting { .. }
+    ) {
         return Err(EngineError::NotRunning(container.name.clone()));
     }
     if let Some(present) = state.endpoint_between(container.id, network.id) {
@@ -330,6 +335,11 @@ fn already(
     present: &Arc<Endpoint>,
     wish: &Wish,
 ) -> Result<Intent, EngineError> {
+    if present.phase != Phase::Attached {
+        let reason =
+            "its former connection is still being removed; try again in a moment".to_owned();
+        return Err(not_connectable(network, container, reason));
+    }
     let has_ips = wish
         .ips
         .iter()
@@ -340,14 +350,8 @@ fn already(
     let has_ports = network
         .bridge()
         .is_none_or(|spec| choose::fulfils(present, spec, &wish.ports));
-    let same = has_ips && has_mac && has_ports && wish.aliases == present.aliases;
-    if same && present.phase == Phase::Attached {
+    if has_ips && has_mac && has_ports && wish.aliases == present.aliases {
         return Ok(Intent::Already(Arc::clone(present)));
-    }
-    if present.phase == Phase::Detaching {
-        let reason =
-            "its former connection is still being removed; try again in a moment".to_owned();
-        return Err(not_connectable(network, container, reason));
     }
     let addresses: Vec<String> = present
         .leases
@@ -519,27 +523,19 @@ fn outside_name(state: &State, id: EndpointId) -> Result<IfName, EngineError> {
 fn choose_again(
     ledger: &mut Ledger,
     id: EndpointId,
-    requests: &[PublishRequest],
+    (requests, kept): (&[PublishRequest], &[PublishedPort]),
     avoid: &Avoid,
 ) -> Result<bool, EngineError> {
     let state = ledger.state();
     let Some(record) = state.endpoint(id).cloned() else {
         return Ok(false);
     };
-    let Some(spec) = state
-        .network(record.network)
-        .and_then(|network| network.bridge())
-    else {
+    let network = state.network(record.network);
+    let Some(spec) = network.and_then(|network| network.bridge()) else {
         return Ok(false);
     };
-    let fixed: Vec<_> = record
-        .ports
-        .iter()
-        .copied()
-        .filter(|port| !is_of(port, requests))
-        .collect();
-    let chosen = choose::ports(state, spec, requests, (id, &fixed), avoid)?;
-    let ports: Vec<_> = fixed.into_iter().chain(chosen).collect();
+    let chosen = choose::ports(state, spec, requests, (id, kept), avoid)?;
+    let ports: Vec<_> = kept.iter().copied().chain(chosen).collect();
     if ports == record.ports {
         return Ok(false);
     }
@@ -548,15 +544,4 @@ fn choose_again(
         ..Endpoint::clone(&record)
     })])?;
     Ok(true)
-}
-
-/// True if `port` was granted for one of the requests.
-fn is_of(port: &netd_model::PublishedPort, requests: &[PublishRequest]) -> bool {
-    requests.iter().any(|request| {
-        request.protocol == port.protocol
-            && request.container_ports == port.container_ports
-            && request
-                .host_ports
-                .is_none_or(|ports| ports == port.host_ports)
-    })
 }

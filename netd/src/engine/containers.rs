@@ -1,10 +1,10 @@
-//! Containers become known, and end.
+//! Containers become known. Their end is another file's business ([`ending`](super::ending)).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use netd_kernel::NetnsHandle;
+use netd_kernel::{AdoptError, NetnsHandle};
 use netd_model::container::{DnsSettings, Link, Supervisor};
 use netd_model::{
     Alias, Container, ContainerId, ContainerName, ContainerState, Hostname, NamespaceMode, NetnsId,
@@ -45,17 +45,6 @@ pub struct NewContainer {
     pub labels: BTreeMap<String, String>,
 }
 
-/// How a container's end became known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Its command ended with this status.
-    Exited(i32),
-    /// Its namespace or supervisor is no more.
-    Vanished,
-    /// The caller wants it forgotten, running or not.
-    Forgotten,
-}
-
 impl Engine {
     /// Makes a container known and connects it, all or nothing. The name of one that ended continues its record: id
     /// and addresses come back.
@@ -64,70 +53,112 @@ impl Engine {
     /// [`EngineError`]; then nothing is known of it, or as much as before.
     pub async fn run_container(&self, new: NewContainer) -> Result<Arc<Container>, EngineError> {
         let _house = self.house.read().await;
-        let drawn = ContainerId::from_bytes(random()?);
-        let id = self.identity(&new, drawn).await?;
+        let id = self.identity(&new).await?;
         let _lane = self.containers.alone(id).await;
         let (namespace, network) = self.place(&new).await?;
         let supervisor = match new.supervisor_pid {
             Some(pid) => Some(self.kernel(move |kernel| kernel.identify(pid)).await?),
             None => None,
         };
-        let sandbox = match namespace {
-            NamespaceMode::Private => Some(self.adopt(&new).await?),
-            NamespaceMode::Host | NamespaceMode::Container(_) => None,
-        };
         let wish = new.wish.clone();
         let facts = Facts {
             id,
             namespace,
-            sandbox: sandbox.clone(),
+            sandbox: None,
             supervisor,
         };
-        let record = self
-            .turns
-            .take(move |ledger| register(ledger, new, facts))
-            .await?;
-        let (container, before) = match record {
-            Ok(record) => record,
-            Err(error) => {
-                self.release_stranger(sandbox.as_ref()).await?;
-                return Err(error);
+        self.enroll(new, facts).await?;
+        match self.bring_up(id, network, wish).await {
+            Ok(container) => {
+                let subject = (id.to_string(), container.name.to_string());
+                self.events.tell("container", "start", subject, &[]);
+                Ok(container)
             }
-        };
-        let connected = self.settle(&container, network, wish).await;
-        if let Err(error) = connected {
-            self.unregister(&container, before).await?;
-            return Err(error);
+            Err(error) => {
+                if let Err(undo) = self.conclude(id).await {
+                    tracing::warn!(container = %id.short(), error = %undo.sentence(), "undoing waits for the next reconcile");
+                }
+                Err(error)
+            }
         }
-        self.events.tell(
-            "container",
-            "start",
-            (id.to_string(), container.name.to_string()),
-            &[],
-        );
-        self.look(move |state| state.container(id).cloned())
-            .await?
-            .ok_or_else(|| EngineError::ContainerNotFound(id.short()))
     }
 
-    async fn settle(
+    /// Pins the namespace and writes the intent. Nobody else takes or lets go of that namespace meanwhile.
+    async fn enroll(&self, new: NewContainer, mut facts: Facts) -> Result<(), EngineError> {
+        if facts.namespace != NamespaceMode::Private {
+            return self
+                .turns
+                .take(move |ledger| register(ledger, new, facts))
+                .await?;
+        }
+        let Some(handle) = new.netns else {
+            return Err(EngineError::Invalid(
+                "a network namespace is needed: give netns with the pid of a process in it"
+                    .to_owned(),
+            ));
+        };
+        let netns = self.kernel(move |kernel| kernel.adopt(handle)).await?.netns;
+        let _sandbox = self.sandboxes.alone(netns).await;
+        // Once more: whoever was in the lane may have let go of it.
+        let enrolled = match self.kernel(move |kernel| kernel.adopt(handle)).await {
+            Ok(sandbox) if sandbox.netns == netns => {
+                facts.sandbox = Some(sandbox);
+                self.turns
+                    .take(move |ledger| register(ledger, new, facts))
+                    .await?
+            }
+            Ok(other) => Err(AdoptError::Gone {
+                netns,
+                anchor: other.anchor,
+            }
+            .into()),
+            Err(refused) => Err(refused.into()),
+        };
+        if enrolled.is_err() {
+            self.release_stranger(netns).await?;
+        }
+        enrolled
+    }
+
+    /// Lets go of a namespace that was pinned for nothing, unless it is a known container's.
+    async fn release_stranger(&self, netns: NetnsId) -> Result<(), EngineError> {
+        let known = self
+            .look(move |state| state.container_in(netns).is_some())
+            .await?;
+        if !known {
+            self.kernel(move |kernel| kernel.release(netns)).await;
+        }
+        Ok(())
+    }
+
+    async fn bring_up(
         &self,
-        container: &Container,
+        id: ContainerId,
         network: Option<NetworkId>,
         wish: Wish,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Arc<Container>, EngineError> {
         if let Some(network) = network {
-            self.attach(network, container.id, wish).await?;
+            self.attach(network, id, wish).await?;
         }
-        self.refresh_files(container.id).await
+        self.refresh_files(id).await?;
+        self.turns
+            .take(move |ledger| {
+                let Some(record) = ledger.state().container(id) else {
+                    return Err(EngineError::ContainerNotFound(id.short()));
+                };
+                let running = Container {
+                    state: ContainerState::Running,
+                    ..Container::clone(record)
+                };
+                ledger.commit(&[Change::PutContainer(running.clone())])?;
+                Ok(Arc::new(running))
+            })
+            .await?
     }
 
     /// The id of an ended container of that name, so that its record continues; else the caller's or a drawn one.
-    async fn identity(
-        &self,
-        new: &NewContainer,
-        drawn: ContainerId,
-    ) -> Result<ContainerId, EngineError> {
+    async fn identity(&self, new: &NewContainer) -> Result<ContainerId, EngineError> {
+        let drawn = ContainerId::from_bytes(random()?);
         let (name, given) = (new.name.clone(), new.id);
         self.look(move |state| {
             let known =
@@ -176,127 +207,6 @@ impl Engine {
         };
         Ok((namespace, Some(network.id)))
     }
-
-    async fn adopt(&self, new: &NewContainer) -> Result<Sandbox, EngineError> {
-        let Some(handle) = new.netns else {
-            return Err(EngineError::Invalid(
-                "a network namespace is needed: give netns with the pid of a process in it"
-                    .to_owned(),
-            ));
-        };
-        Ok(self.kernel(move |kernel| kernel.adopt(handle)).await?)
-    }
-
-    /// Lets go of a namespace that was pinned for nothing, unless it is a known container's.
-    async fn release_stranger(&self, sandbox: Option<&Sandbox>) -> Result<(), EngineError> {
-        let Some(netns) = sandbox.map(|sandbox| sandbox.netns) else {
-            return Ok(());
-        };
-        let known = self
-            .look(move |state| state.container_in(netns).is_some())
-            .await?;
-        if !known {
-            self.kernel(move |kernel| kernel.release(netns)).await;
-        }
-        Ok(())
-    }
-
-    async fn unregister(
-        &self,
-        container: &Container,
-        before: Option<Arc<Container>>,
-    ) -> Result<(), EngineError> {
-        let id = container.id;
-        let gone = self.turns.take(move |ledger| {
-            if !ledger.state().endpoints_of(id).is_empty() {
-                // Something of it could not be undone yet; the reconcile that does it also forgets the container.
-                return Ok(());
-            }
-            ledger.commit(&[match before {
-                Some(before) => Change::PutContainer(Container::clone(&before)),
-                None => Change::RemoveContainer(id),
-            }])
-        });
-        gone.await??;
-        self.release_stranger(container.sandbox.as_ref()).await?;
-        self.files.remove(id);
-        Ok(())
-    }
-
-    /// A container ends: it leaves its networks and its ports, and is remembered or forgotten.
-    ///
-    /// # Errors
-    /// What could not be undone now; it is tried again.
-    pub async fn end_container(&self, id: ContainerId, ending: Ending) -> Result<(), EngineError> {
-        let _house = self.house.read().await;
-        let _lane = self.containers.alone(id).await;
-        self.end(id, ending).await
-    }
-
-    /// The flow itself; the caller is alone on the container's lane.
-    pub(super) async fn end(&self, id: ContainerId, ending: Ending) -> Result<(), EngineError> {
-        let found = self.look(move |state| {
-            let endpoints: Vec<_> = state
-                .endpoints_of(id)
-                .iter()
-                .map(|endpoint| endpoint.id)
-                .collect();
-            state
-                .container(id)
-                .cloned()
-                .map(|container| (container, endpoints))
-        });
-        let Some((container, endpoints)) = found.await? else {
-            return Ok(());
-        };
-        if ending != Ending::Forgotten && !container.is_running() && endpoints.is_empty() {
-            return Ok(());
-        }
-        if let Some(sandbox) = &container.sandbox {
-            self.names.stop(sandbox.netns).await;
-        }
-        self.dissolve(id, &endpoints).await?;
-        if let Some(netns) = container.sandbox.as_ref().map(|sandbox| sandbox.netns) {
-            self.kernel(move |kernel| kernel.release(netns)).await;
-        }
-        let forget = container.auto_remove || ending == Ending::Forgotten;
-        self.turns
-            .take(move |ledger| close(ledger, id, ending, forget))
-            .await??;
-        if forget {
-            self.files.remove(id);
-        }
-        let code = match ending {
-            Ending::Exited(code) => vec![("exit_code", code.to_string())],
-            Ending::Vanished | Ending::Forgotten => Vec::new(),
-        };
-        let action = if container.is_running() {
-            "exit"
-        } else {
-            "remove"
-        };
-        self.events.tell(
-            "container",
-            action,
-            (id.to_string(), container.name.to_string()),
-            &code,
-        );
-        Ok(())
-    }
-
-    /// Ends the container of a namespace that came to its end.
-    pub(super) async fn end_netns(&self, netns: NetnsId) -> Result<(), EngineError> {
-        match self
-            .look(move |state| state.container_in(netns).map(|container| container.id))
-            .await?
-        {
-            Some(id) => self.end_container(id, Ending::Vanished).await,
-            None => {
-                self.kernel(move |kernel| kernel.release(netns)).await;
-                Ok(())
-            }
-        }
-    }
 }
 
 struct Facts {
@@ -306,24 +216,18 @@ struct Facts {
     supervisor: Option<Supervisor>,
 }
 
-type Registered = (Arc<Container>, Option<Arc<Container>>);
-
-fn register(
-    ledger: &mut Ledger,
-    new: NewContainer,
-    facts: Facts,
-) -> Result<Registered, EngineError> {
+fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<(), EngineError> {
     let state = ledger.state();
     let id = facts.id;
     let name = match new.name {
         Some(name) => name,
         None => ContainerName::new(&id.short())?,
     };
-    let running = |container: &&Arc<Container>| container.is_running() || container.id != id;
+    let in_the_way = |container: &&Arc<Container>| !container.has_ended() || container.id != id;
     if let Some(present) = state
         .container_named(&name)
         .or(state.container(id))
-        .filter(running)
+        .filter(in_the_way)
     {
         return Err(EngineError::ContainerExists {
             name: present.name.clone(),
@@ -349,7 +253,9 @@ fn register(
         Some(hostname) => hostname,
         None => Hostname::new(&id.short())?,
     };
-    let before = state.container(id).cloned();
+    let before = state
+        .container(id)
+        .map(|record| Box::new(Container::clone(record)));
     let container = Container {
         id,
         name,
@@ -357,7 +263,7 @@ fn register(
         created: Timestamp::now(),
         namespace: facts.namespace,
         sandbox: facts.sandbox,
-        state: ContainerState::Running,
+        state: ContainerState::Starting { before },
         command: new.command,
         supervisor: facts.supervisor,
         links: links(state, &new.links)?,
@@ -365,8 +271,7 @@ fn register(
         auto_remove: new.auto_remove,
         labels: new.labels,
     };
-    ledger.commit(&[Change::PutContainer(container.clone())])?;
-    Ok((Arc::new(container), before))
+    Ok(ledger.commit(&[Change::PutContainer(container)])?)
 }
 
 fn links(state: &State, given: &[String]) -> Result<Vec<Link>, EngineError> {
@@ -381,39 +286,4 @@ fn links(state: &State, given: &[String]) -> Result<Vec<Link>, EngineError> {
         })
     };
     given.iter().map(link).collect()
-}
-
-/// The record after the end: the ended state, or nothing. The addresses of a forgotten one are anybody's.
-fn close(
-    ledger: &mut Ledger,
-    id: ContainerId,
-    ending: Ending,
-    forget: bool,
-) -> Result<(), EngineError> {
-    let state = ledger.state();
-    let Some(container) = state.container(id).cloned() else {
-        return Ok(());
-    };
-    let changes = if forget {
-        let reservations = state.networks_reserving_for(&container.name).into_iter();
-        reservations
-            .map(|network| Change::RemoveReservations(network, container.name.clone()))
-            .chain([Change::RemoveContainer(id)])
-            .collect()
-    } else {
-        let code = match ending {
-            Ending::Exited(code) => Some(code),
-            Ending::Vanished | Ending::Forgotten => None,
-        };
-        vec![Change::PutContainer(Container {
-            sandbox: None,
-            supervisor: None,
-            state: ContainerState::Exited {
-                at: Timestamp::now(),
-                code,
-            },
-            ..Container::clone(&container)
-        })]
-    };
-    Ok(ledger.commit(&changes)?)
 }

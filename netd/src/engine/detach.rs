@@ -8,7 +8,9 @@ use std::sync::Arc;
 use netd_model::desired::FlowFilter;
 use netd_model::diff::diff;
 use netd_model::ruleset::RulesetChange;
-use netd_model::{Container, ContainerId, Endpoint, EndpointId, NetworkId, Op, Phase};
+use netd_model::{
+    Container, ContainerId, ContainerState, Endpoint, EndpointId, NetworkId, Op, Phase,
+};
 
 use super::{Engine, EngineError, plan};
 use crate::ledger::Ledger;
@@ -75,16 +77,15 @@ impl Engine {
         ids: &[EndpointId],
     ) -> Result<(), EngineError> {
         let (names, wanted) = (Arc::clone(&self.names), ids.to_vec());
-        let (endpoints, ops) = self
-            .turns
-            .take(move |ledger| intend_end(ledger, container, &wanted, &names))
-            .await??;
-        let result = self.take_apart(&endpoints, ops).await;
-        if result.is_err() {
-            self.leftovers.notify_one();
-            return result;
-        }
-        self.forget(container, endpoints).await
+        let dissolved = async {
+            let (endpoints, ops) = self
+                .turns
+                .take(move |ledger| intend_end(ledger, container, &wanted, &names))
+                .await??;
+            self.take_apart(&endpoints, ops).await?;
+            self.forget(container, endpoints).await
+        };
+        dissolved.await.inspect_err(|_| self.leftovers.notify_one())
     }
 
     async fn take_apart(
@@ -117,17 +118,15 @@ impl Engine {
         let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
         self.kernel(move |kernel| ids.iter().for_each(|id| kernel.release_ports(*id, &[])))
             .await;
+        let names = Arc::clone(&self.names);
         let forgotten = self.turns.take(move |ledger| {
-            let mut changes = Vec::new();
-            for endpoint in &endpoints {
-                changes.push(Change::RemoveEndpoint(endpoint.id));
-                changes.extend(keep_addresses(ledger.state(), endpoint));
-            }
-            ledger.commit(&changes)
+            let gone = endpoints.iter().map(|endpoint| endpoint.id);
+            let changes: Vec<Change> = gone.map(Change::RemoveEndpoint).collect();
+            ledger.commit(&changes)?;
+            names.publish_view(ledger.state(), container);
+            Ok::<_, EngineError>(())
         });
-        forgotten
-            .await?
-            .inspect_err(|_| self.leftovers.notify_one())?;
+        forgotten.await??;
         self.refresh_files(container).await
     }
 }
@@ -151,16 +150,13 @@ fn intend_end(
         .collect();
     let record = state.container(container).cloned();
     let ops = steps(state, record.as_deref(), &endpoints)?;
-    let changes: Vec<Change> = endpoints
-        .iter()
-        .filter(|endpoint| endpoint.phase != Phase::Detaching)
-        .map(|endpoint| {
-            Change::PutEndpoint(Endpoint {
-                phase: Phase::Detaching,
-                ..Endpoint::clone(endpoint)
-            })
-        })
-        .collect();
+    let changes: Vec<Change> = match &record {
+        Some(record) => endpoints
+            .iter()
+            .flat_map(|endpoint| farewell(endpoint, record))
+            .collect(),
+        None => Vec::new(),
+    };
     ledger.commit(&changes)?;
     let networks: BTreeSet<NetworkId> = endpoints.iter().map(|endpoint| endpoint.network).collect();
     networks
@@ -198,30 +194,29 @@ fn steps(
     Ok(ops)
 }
 
-/// A container that may return finds its addresses again: one it asked for is kept from others, another is only
-/// remembered.
-fn keep_addresses(state: &State, endpoint: &Endpoint) -> Vec<Change> {
-    let Some(container) = state
-        .container(endpoint.container)
-        .filter(|container| !container.auto_remove)
-    else {
-        return Vec::new();
-    };
-    if endpoint.leases.is_empty() || endpoint.phase == Phase::Attaching {
+/// The changes that announce that an endpoint goes. A container that may return finds its addresses again: one it
+/// asked for is kept from others, another is only remembered. An endpoint that was never acknowledged leaves no trace.
+pub(super) fn farewell(endpoint: &Endpoint, container: &Container) -> Vec<Change> {
+    if endpoint.phase == Phase::Detaching {
         return Vec::new();
     }
-    let kept = endpoint.leases.iter().map(|lease| {
-        Change::PutReservation(Reservation {
-            network: endpoint.network,
-            address: lease.address,
-            container: container.name.clone(),
-            firm: lease.requested,
-        })
-    });
-    std::iter::once(Change::RemoveReservations(
-        endpoint.network,
-        container.name.clone(),
-    ))
-    .chain(kept)
-    .collect()
+    let mut changes = vec![Change::PutEndpoint(Endpoint {
+        phase: Phase::Detaching,
+        ..endpoint.clone()
+    })];
+    let was_known = endpoint.phase == Phase::Attached
+        && !matches!(container.state, ContainerState::Starting { .. });
+    if was_known && !container.auto_remove && !endpoint.leases.is_empty() {
+        let name = || container.name.clone();
+        changes.push(Change::RemoveReservations(endpoint.network, name()));
+        changes.extend(endpoint.leases.iter().map(|lease| {
+            Change::PutReservation(Reservation {
+                network: endpoint.network,
+                address: lease.address,
+                container: name(),
+                firm: lease.requested,
+            })
+        }));
+    }
+    changes
 }

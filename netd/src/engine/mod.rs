@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start), [`networks`], [`containers`], [`attach`] and [`detach`], [`ports`],
+//! Reading order: [`start`](Engine::start), [`networks`], [`containers`] and [`ending`], [`attach`] and [`detach`], [`ports`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`error`].
 
 mod error;
@@ -17,6 +17,7 @@ mod attach;
 mod choose;
 mod containers;
 mod detach;
+mod ending;
 mod networks;
 mod plan;
 mod ports;
@@ -24,14 +25,16 @@ mod ports;
 mod files;
 mod names;
 
+mod builtin;
 mod reconcile;
 mod start;
 mod stop;
 mod watch;
 
 pub use attach::Wish;
-pub use containers::{Ending, NewContainer};
+pub use containers::NewContainer;
 pub use detach::Absent;
+pub use ending::Ending;
 pub use error::EngineError;
 pub use start::Ground;
 
@@ -42,7 +45,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use netd_kernel::Kernel;
 use netd_model::desired::FlowFilter;
-use netd_model::{Container, ContainerId, InstanceId, Network, NetworkId, Op};
+use netd_model::{Container, ContainerId, InstanceId, NetnsId, Network, NetworkId, Op};
 use tokio::sync::{Notify, RwLock};
 use tokio::task::spawn_blocking;
 
@@ -69,9 +72,11 @@ pub struct Engine {
     /// Flows share the house; a full reconcile has it alone.
     house: RwLock<()>,
     containers: Lanes<ContainerId>,
+    sandboxes: Lanes<NetnsId>,
     networks: Lanes<NetworkId>,
     /// Rung when something is left to do that a full reconcile will find.
     leftovers: Notify,
+    debts: Mutex<ports::Debts>,
     counts: Counts,
     problems: Mutex<Vec<String>>,
     host: plan::HostWish,

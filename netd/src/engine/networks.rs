@@ -11,8 +11,7 @@ use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::ruleset::RulesetChange;
 use netd_model::{
-    DriverSpec, IfName, InstanceId, Network, NetworkId, NetworkName, Phase, Policy, PoolSpec,
-    Subnet,
+    DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Policy, PoolSpec, Subnet,
 };
 
 use super::{Engine, EngineError, plan, random};
@@ -43,29 +42,15 @@ impl Engine {
             .turns
             .take(move |ledger| intend(ledger, id, request, spec, (&pools, &routes)))
             .await??;
-        let made = match changes_of(&network, self.instance) {
-            Ok((desired, rules)) => self.make(desired, rules).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = made {
-            if let Err(undo) = self.unmake(&network).await {
-                tracing::warn!(network = %network.name, error = %undo.sentence(), "undoing waits for the next reconcile");
+        let network = match self.establish_network(&network).await {
+            Ok(network) => network,
+            Err(error) => {
+                if let Err(undo) = self.unmake(&network).await {
+                    tracing::warn!(network = %network.name, error = %undo.sentence(), "undoing waits for the next reconcile");
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-        let names = Arc::clone(&self.names);
-        let network = Arc::new(Network {
-            phase: Phase::Attached,
-            ..network
-        });
-        let record = Network::clone(&network);
-        self.turns
-            .take(move |ledger| {
-                ledger.commit(&[Change::PutNetwork(record)])?;
-                names.publish_network(ledger.state(), id);
-                Ok::<_, EngineError>(())
-            })
-            .await??;
+        };
         let facts = [("driver", network.driver.name().to_owned())];
         self.events.tell(
             "network",
@@ -97,15 +82,28 @@ impl Engine {
         })
     }
 
-    /// Filter first, then the bridge: it comes up behind standing rules.
-    async fn make(
-        &self,
-        desired: KernelState,
-        rules: Vec<RulesetChange>,
-    ) -> Result<(), EngineError> {
+    /// Filter first, then the bridge: it comes up behind standing rules. Then it is true.
+    async fn establish_network(&self, network: &Network) -> Result<Arc<Network>, EngineError> {
+        let desired = KernelState {
+            host: plan_network(network, self.instance)?.state,
+            ..KernelState::default()
+        };
+        let rules = plan::network_rules(network, self.instance)?;
         self.rules.change(rules).await?;
-        self.apply(diff(&desired, &KernelState::default(), self.instance))
-            .await
+        let ops = diff(&desired, &KernelState::default(), self.instance);
+        self.apply(ops).await?;
+        let established = Network {
+            phase: Phase::Attached,
+            ..network.clone()
+        };
+        let names = Arc::clone(&self.names);
+        self.turns
+            .take(move |ledger| {
+                ledger.commit(&[Change::PutNetwork(established.clone())])?;
+                names.publish_network(ledger.state(), established.id);
+                Ok(Arc::new(established))
+            })
+            .await?
     }
 
     /// Removes a network that nobody is on.
@@ -128,11 +126,18 @@ impl Engine {
 
     /// Takes a network apart; the caller is alone on its lane.
     async fn unmake(&self, network: &Network) -> Result<(), EngineError> {
+        self.unmake_steps(network)
+            .await
+            .inspect_err(|_| self.leftovers.notify_one())
+    }
+
+    async fn unmake_steps(&self, network: &Network) -> Result<(), EngineError> {
         let (id, names) = (network.id, Arc::clone(&self.names));
-        let leaving = Network {
-            phase: Phase::Detaching,
+        let at = |phase| Network {
+            phase,
             ..network.clone()
         };
+        let leaving = at(Phase::Detaching);
         self.turns
             .take(move |ledger| {
                 ledger.commit(&[Change::PutNetwork(leaving)])?;
@@ -140,37 +145,20 @@ impl Engine {
                 Ok::<_, EngineError>(())
             })
             .await??;
-        let desired = plan_network(
-            &Network {
-                phase: Phase::Attached,
-                ..network.clone()
-            },
-            self.instance,
-        )?
-        .state;
         let before = KernelState {
-            host: desired,
+            host: plan_network(&at(Phase::Attached), self.instance)?.state,
             ..KernelState::default()
         };
         // The bridge goes before the rules that keep it apart.
         let ops = diff(&KernelState::default(), &before, self.instance);
-        let removed = match self.apply(ops).await {
-            Ok(()) => self
-                .rules
-                .change(vec![RulesetChange::RemoveNetwork(id)])
-                .await
-                .map_err(EngineError::from),
-            refused => refused,
-        };
-        if removed.is_err() {
-            self.leftovers.notify_one();
-            return removed;
-        }
+        self.apply(ops).await?;
+        self.rules
+            .change(vec![RulesetChange::RemoveNetwork(id)])
+            .await?;
         let forgotten = self
             .turns
-            .take(move |ledger| ledger.commit(&[Change::RemoveNetwork(id)]))
-            .await?;
-        Ok(forgotten.inspect_err(|_| self.leftovers.notify_one())?)
+            .take(move |ledger| ledger.commit(&[Change::RemoveNetwork(id)]));
+        Ok(forgotten.await??)
     }
 
     /// Removes every network that nobody is on, the built-in ones left out.
@@ -198,22 +186,6 @@ impl Engine {
         }
         Ok(report)
     }
-}
-
-/// What the kernel and the firewall shall say of a network.
-fn changes_of(
-    network: &Network,
-    instance: InstanceId,
-) -> Result<(KernelState, Vec<RulesetChange>), EngineError> {
-    let rules = plan::network_rules(network, instance)?;
-    let host = plan_network(network, instance)?.state;
-    Ok((
-        KernelState {
-            host,
-            ..KernelState::default()
-        },
-        rules,
-    ))
 }
 
 /// What networks take that do not say otherwise.
@@ -246,10 +218,8 @@ fn bridge_owner<'a>(state: &'a State, bridge: &IfName) -> Option<&'a NetworkName
 }
 
 fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
-    let Some(network) = state
-        .network(id)
-        .filter(|network| network.phase == Phase::Attached)
-    else {
+    // In whatever phase: while nobody else is in its lane, any but `Attached` is a leftover.
+    let Some(network) = state.network(id) else {
         return Err(EngineError::NetworkNotFound(id.short()));
     };
     if network.is_builtin() {

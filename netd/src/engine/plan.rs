@@ -83,7 +83,7 @@ impl HostWish {
     }
 }
 
-/// Everything that shall be, and what cannot be planned, each with its reason.
+/// Everything that was acknowledged, as it shall be while no flow is under way, and what cannot be planned, each with its reason.
 pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset, Vec<String>) {
     let mut problems = Vec::new();
     let forwarding = if host.forward {
@@ -103,7 +103,7 @@ pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset
     };
     for network in state
         .networks()
-        .filter(|network| network.phase != Phase::Detaching)
+        .filter(|network| network.phase == Phase::Attached)
     {
         match plan_network(network, state.instance()) {
             Ok(plan) => {
@@ -116,10 +116,7 @@ pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset
             Err(error) => problems.push(format!("network {}: {error}", network.name)),
         }
     }
-    for endpoint in state
-        .endpoints()
-        .filter(|endpoint| endpoint.phase != Phase::Detaching)
-    {
+    for endpoint in state.endpoints().filter(|endpoint| state.stands(endpoint)) {
         if let Some(wanted) = state
             .network(endpoint.network)
             .and_then(|network| endpoint_rules(network, endpoint))
@@ -131,7 +128,10 @@ pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset
         .containers()
         .filter(|container| container.is_running())
     {
-        match sandbox(state, container, &[]) {
+        let leftovers = state.endpoints_of(container.id).into_iter();
+        let leftovers = leftovers.filter(|endpoint| !state.stands(endpoint));
+        let leftovers: Vec<_> = leftovers.map(|endpoint| endpoint.id).collect();
+        match sandbox(state, container, &leftovers) {
             Ok(plan) => {
                 desired.host.veths.extend(plan.host.veths);
                 desired.host.sysctls.extend(plan.host.sysctls);

@@ -1,11 +1,11 @@
 //! Ports are published and withdrawn while the container runs.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
 use netd_model::{
-    Container, ContainerId, DriverSpec, Endpoint, EndpointId, NamespaceMode, Phase, PublishRequest,
-    PublishedPort,
+    Container, ContainerId, ContainerName, DriverSpec, Endpoint, EndpointId, NamespaceMode, Phase,
+    PublishRequest, PublishedPort,
 };
 
 use super::attach::stale_flows;
@@ -14,6 +14,9 @@ use super::{Engine, EngineError, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::Change;
+
+/// What ports endpoints shall be left with, once the store takes it.
+pub(super) type Debts = BTreeMap<EndpointId, Vec<PublishedPort>>;
 
 impl Engine {
     /// Publishes further ports of a container, on the network that carries its default route. Asking for what is
@@ -28,20 +31,26 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let _house = self.house.read().await;
         let _container = self.containers.alone(container).await;
-        let asked = requests.clone();
-        let (endpoint, before) = self
+        self.settle_debts().await?;
+        let plan = self
             .turns
-            .take(move |ledger| intend(ledger, container, &asked))
+            .take(move |ledger| intend(ledger, container, &requests))
             .await??;
-        let id = endpoint.id;
-        let result = self.stand_behind(id, &requests).await;
-        if let Err(error) = result {
+        let id = plan.endpoint.id;
+        if let Err(error) = self.stand_behind(&plan).await {
             // As it was: the record, then the rules and sockets that follow from it.
-            self.put_ports(id, before).await?;
-            self.follow_ports(id).await?;
+            self.owe(id, plan.before.clone());
+            let undone = async {
+                self.settle_debts().await?;
+                self.follow_ports(id).await
+            };
+            if let Err(undo) = undone.await {
+                tracing::warn!(endpoint = %id.short(), error = %undo.sentence(), "undoing waits for the next reconcile");
+                self.leftovers.notify_one();
+            }
             return Err(error);
         }
-        self.tell_ports(&endpoint, "publish").await
+        self.tell_ports(&plan.endpoint, "publish").await
     }
 
     /// Withdraws every published port of a container that fits one of `wanted`.
@@ -60,24 +69,21 @@ impl Engine {
             .take(move |ledger| withdraw(ledger, container, &wanted))
             .await??;
         for endpoint in endpoints {
-            self.follow_ports(endpoint.id).await?;
+            self.follow_ports(endpoint.id)
+                .await
+                .inspect_err(|_| self.leftovers.notify_one())?;
             self.tell_ports(&endpoint, "unpublish").await?;
         }
         Ok(())
     }
 
-    async fn stand_behind(
-        &self,
-        id: EndpointId,
-        requests: &[PublishRequest],
-    ) -> Result<(), EngineError> {
-        self.hold_ports(id, requests).await?;
+    async fn stand_behind(&self, plan: &Publication) -> Result<(), EngineError> {
+        let id = plan.endpoint.id;
+        self.hold_ports(id, &plan.fresh, &plan.before).await?;
         let (rules, flows) = self
             .look(move |state| {
-                let flows = state
-                    .endpoint(id)
-                    .map(|endpoint| stale_flows(endpoint))
-                    .unwrap_or_default();
+                let record = state.endpoint(id);
+                let flows = record.map_or_else(Vec::new, |endpoint| stale_flows(endpoint));
                 (plan::port_rules(state, id), flows)
             })
             .await?;
@@ -86,21 +92,33 @@ impl Engine {
         Ok(())
     }
 
-    async fn put_ports(
-        &self,
-        id: EndpointId,
-        ports: Vec<PublishedPort>,
-    ) -> Result<(), EngineError> {
-        let put = self
-            .turns
-            .take(move |ledger| match ledger.state().endpoint(id).cloned() {
-                Some(record) => ledger.commit(&[Change::PutEndpoint(Endpoint {
-                    ports,
-                    ..Endpoint::clone(&record)
-                })]),
-                None => Ok(()),
+    /// Remembers that all ports of an endpoint but `kept` are to be withdrawn, for as long as the store refuses it.
+    fn owe(&self, id: EndpointId, kept: Vec<PublishedPort>) {
+        self.debts().insert(id, kept);
+    }
+
+    fn debts(&self) -> std::sync::MutexGuard<'_, Debts> {
+        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Withdraws from the records what was refused to those who asked for it.
+    pub(super) async fn settle_debts(&self) -> Result<(), EngineError> {
+        let debts = self.debts().clone();
+        for (id, kept) in debts {
+            let put = self.turns.take(move |ledger| {
+                let record = ledger.state().endpoint(id).cloned();
+                let restored = record.map(|record| {
+                    Change::PutEndpoint(Endpoint {
+                        ports: kept,
+                        ..Endpoint::clone(&record)
+                    })
+                });
+                ledger.commit(&restored.into_iter().collect::<Vec<_>>())
             });
-        Ok(put.await??)
+            put.await??;
+            self.debts().remove(&id);
+        }
+        Ok(())
     }
 
     /// Makes rules and sockets what the record says.
@@ -120,6 +138,28 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes the sockets on the host's ports what the records say. Tells what cannot be had.
+    pub(super) async fn align_sockets(&self) -> Result<Vec<String>, EngineError> {
+        let wanted = self.look(|state| {
+            let standing = state.endpoints().filter(|endpoint| state.stands(endpoint));
+            let named = |endpoint: &Arc<Endpoint>| {
+                let container = state.container(endpoint.container)?;
+                Some((endpoint.id, endpoint.ports.clone(), container.name.clone()))
+            };
+            standing.filter_map(named).collect::<Vec<_>>()
+        });
+        let wanted = wanted.await?;
+        let problems = self.kernel(move |kernel| {
+            let align = |(id, ports, name): &(EndpointId, Vec<PublishedPort>, ContainerName)| {
+                kernel.release_ports(*id, ports);
+                let refused = kernel.reserve_ports(*id, ports).err()?;
+                Some(format!("container {name}: {refused}"))
+            };
+            wanted.iter().filter_map(align).collect()
+        });
+        Ok(problems.await)
+    }
+
     async fn tell_ports(
         &self,
         endpoint: &Endpoint,
@@ -137,47 +177,51 @@ impl Engine {
     }
 }
 
+/// What a request to publish comes to.
+struct Publication {
+    /// The record with the ports that were granted.
+    endpoint: Endpoint,
+    /// What it had before.
+    before: Vec<PublishedPort>,
+    /// Those of the requests that were not fulfilled already.
+    fresh: Vec<PublishRequest>,
+}
+
 fn intend(
     ledger: &mut Ledger,
     container: ContainerId,
     requests: &[PublishRequest],
-) -> Result<(Endpoint, Vec<PublishedPort>), EngineError> {
+) -> Result<Publication, EngineError> {
     let state = ledger.state();
     let Some(record) = state.container(container).cloned() else {
         return Err(EngineError::ContainerNotFound(container.short()));
     };
     let endpoint = publishing_endpoint(state, &record)?;
-    let Some(network) = state.network(endpoint.network).cloned() else {
+    let network = state.network(endpoint.network);
+    let Some(spec) = network.and_then(|network| network.bridge()) else {
         return Err(EngineError::NetworkNotFound(endpoint.network.short()));
     };
-    let Some(spec) = network.bridge() else {
-        return Err(EngineError::NotRunning(record.name.clone()));
+    let before = endpoint.ports.clone();
+    let published = |request: &&PublishRequest| {
+        let same = |port| is_exactly(request, port, spec.host_binding);
+        before.iter().any(same)
     };
     let fresh: Vec<PublishRequest> = requests
         .iter()
-        .filter(|request| {
-            !endpoint
-                .ports
-                .iter()
-                .any(|port| is_exactly(request, port, spec.host_binding))
-        })
+        .filter(|request| !published(request))
         .cloned()
         .collect();
-    let chosen = choose::ports(
-        state,
-        spec,
-        &fresh,
-        (endpoint.id, &endpoint.ports),
-        &Avoid::new(),
-    )?;
-    let before = endpoint.ports.clone();
-    let ports = before.iter().copied().chain(chosen).collect();
-    let changed = Endpoint {
-        ports,
+    let chosen = choose::ports(state, spec, &fresh, (endpoint.id, &before), &Avoid::new())?;
+    let endpoint = Endpoint {
+        ports: before.iter().copied().chain(chosen).collect(),
         ..Endpoint::clone(&endpoint)
     };
-    ledger.commit(&[Change::PutEndpoint(changed.clone())])?;
-    Ok((changed, before))
+    ledger.commit(&[Change::PutEndpoint(endpoint.clone())])?;
+    Ok(Publication {
+        endpoint,
+        before,
+        fresh,
+    })
 }
 
 fn is_exactly(

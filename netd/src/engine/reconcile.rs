@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use netd_kernel::{ApplyError, Kernel};
 use netd_model::desired::{KernelState, Mark};
 use netd_model::diff::diff;
-use netd_model::{ContainerId, Endpoint, IfName, NetnsId, Network, Op, Phase};
+use netd_model::{ContainerId, Endpoint, IfName, NetnsId, NetworkId, Op, Phase};
 
-use super::containers::Ending;
+use super::ending::Ending;
 use super::plan;
 use super::{Engine, EngineError};
 use crate::state::State;
@@ -21,8 +21,24 @@ use crate::store::Change;
 pub(super) struct Outcome {
     /// Steps that were made, rules that were restored included.
     pub(super) repairs: u64,
+    /// Rules that stood otherwise, each a sentence.
+    drift: Vec<String>,
     /// What could not be made right, each a sentence.
     pub(super) problems: Vec<String>,
+}
+
+impl Outcome {
+    /// Keeps a refusal among the problems, so that it stops nothing else; only the daemon's end does.
+    fn note(&mut self, result: Result<(), EngineError>) -> Result<(), EngineError> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(EngineError::Closed(closed)) => Err(closed.into()),
+            Err(error) => {
+                self.problems.push(error.sentence());
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -33,6 +49,7 @@ impl Engine {
     pub async fn reconcile(&self) -> Result<u64, EngineError> {
         let _house = self.house.write().await;
         let outcome = self.reconcile_alone().await?;
+        warn_of(&outcome.drift);
         self.counts.reconciles.fetch_add(1, Ordering::Relaxed);
         self.counts
             .repairs
@@ -42,77 +59,84 @@ impl Engine {
 
     /// The pass itself; nobody else is in the house.
     pub(super) async fn reconcile_alone(&self) -> Result<Outcome, EngineError> {
+        let mut outcome = Outcome::default();
+        outcome.note(self.settle_debts().await)?;
         let host = self.host;
-        let (desired, rules, mut problems) = self
+        let (desired, rules, problems) = self
             .look(move |state| plan::everything(state, host))
             .await?;
-        let mut repairs = 0;
-        // Filter first: nothing comes up, or back, before its rules stand.
-        let filtered = match self.rules.replace(rules).await {
-            Ok(()) => self.rules.repair().await,
-            Err(refused) => Err(refused),
-        };
-        match filtered {
+        outcome.problems.extend(problems);
+        // Filter first, and nothing without it: nothing comes up, or back, before its rules stand, and no address is
+        // given to another while rules of its last holder do.
+        match self.rules.restore(rules).await {
             Ok(drift) => {
-                repairs += drift.len() as u64;
-                drift
-                    .iter()
-                    .for_each(|sentence| tracing::warn!("restored a firewall rule: {sentence}"));
+                outcome.repairs += drift.len() as u64;
+                outcome.drift = drift;
+                self.set_links(desired, &mut outcome).await?;
+                outcome.problems.extend(self.align_sockets().await?);
             }
-            Err(refused) => problems.push(refused.to_string()),
+            Err(refused) => outcome.problems.push(EngineError::from(refused).sentence()),
         }
+        let known = self.problems();
+        outcome
+            .problems
+            .iter()
+            .filter(|problem| !known.contains(problem))
+            .for_each(|problem| tracing::error!("{problem}"));
+        if !outcome.problems.is_empty() {
+            self.leftovers.notify_one();
+        }
+        self.set_problems(outcome.problems.clone());
+        Ok(outcome)
+    }
+
+    /// Makes links what is wished, then the records of what was on its way out and has no object any more.
+    async fn set_links(
+        &self,
+        desired: KernelState,
+        outcome: &mut Outcome,
+    ) -> Result<(), EngineError> {
         let instance = self.instance;
         let done = self
             .kernel(move |kernel| repair(kernel, desired, instance))
             .await?;
-        repairs += done.made;
-        problems.extend(done.failures);
-        self.finish_leaving(&done.failed_links).await?;
+        outcome.repairs += done.made;
+        outcome.problems.extend(done.failures);
         for netns in done.vanished {
             let ended = self
                 .look(move |state| state.container_in(netns).map(|container| container.id))
                 .await?;
             if let Some(id) = ended {
-                self.end(id, Ending::Vanished).await?;
+                outcome.note(self.end(id, Ending::Vanished).await)?;
             }
         }
-        problems
-            .iter()
-            .for_each(|problem| tracing::error!("{problem}"));
-        self.set_problems(problems.clone());
-        Ok(Outcome { repairs, problems })
-    }
-
-    /// Forgets what was on its way out and has no object any more.
-    async fn finish_leaving(&self, failed_links: &BTreeSet<IfName>) -> Result<(), EngineError> {
-        let (endpoints, networks) = self.look(leaving).await?;
-        let gone = |name: Option<&IfName>| name.is_none_or(|name| !failed_links.contains(name));
-        for endpoint in endpoints {
-            if gone(
-                endpoint
-                    .interface
-                    .as_ref()
-                    .map(|interface| &interface.outside),
-            ) {
-                let container: ContainerId = endpoint.container;
-                self.forget(container, vec![endpoint]).await?;
-            }
+        let gone =
+            move |name: Option<&IfName>| name.is_none_or(|name| !done.failed_links.contains(name));
+        let leftovers = self.look(move |state| leftovers(state, gone)).await?;
+        for endpoint in leftovers.endpoints {
+            let container: ContainerId = endpoint.container;
+            outcome.note(self.forget(container, vec![endpoint]).await)?;
         }
-        for network in networks {
-            if gone(network.bridge().map(|spec| &spec.bridge)) {
-                let (id, names) = (network.id, Arc::clone(&self.names));
-                self.turns
-                    .take(move |ledger| {
-                        if ledger.state().count_on(id) == 0 {
-                            ledger.commit(&[Change::RemoveNetwork(id)])?;
-                            names.publish_network(ledger.state(), id);
-                        }
-                        Ok::<_, EngineError>(())
-                    })
-                    .await??;
-            }
+        for container in leftovers.containers {
+            outcome.note(self.conclude(container).await)?;
+        }
+        for network in leftovers.networks {
+            outcome.note(self.forget_network(network).await)?;
         }
         Ok(())
+    }
+
+    async fn forget_network(&self, id: NetworkId) -> Result<(), EngineError> {
+        let names = Arc::clone(&self.names);
+        self.turns
+            .take(move |ledger| {
+                if ledger.state().count_on(id) == 0 {
+                    ledger.commit(&[Change::RemoveNetwork(id)])?;
+                    names.publish_network(ledger.state(), id);
+                }
+                Ok(())
+            })
+            .await?
     }
 
     /// Looks only whether every interface is there and in its place; the remedy is a whole pass.
@@ -141,6 +165,13 @@ impl Engine {
                     .all(|mark| known.contains(&mark))
         });
         right.await
+    }
+}
+
+/// Says which firewall rules somebody else had changed.
+pub(super) fn warn_of(drift: &[String]) {
+    for sentence in drift {
+        tracing::warn!("restored a firewall rule: {sentence}");
     }
 }
 
@@ -181,7 +212,7 @@ fn expected_links(state: &State) -> Vec<ExpectedLink> {
         });
     let veths = state
         .endpoints()
-        .filter(|endpoint| endpoint.phase == Phase::Attached)
+        .filter(|endpoint| state.stands(endpoint))
         .filter_map(|endpoint| {
             let outside = endpoint.interface.as_ref()?.outside.clone();
             let bridge = state.network(endpoint.network)?.bridge()?.bridge.clone();
@@ -194,18 +225,33 @@ fn expected_links(state: &State) -> Vec<ExpectedLink> {
     bridges.chain(veths).collect()
 }
 
-fn leaving(state: &State) -> (Vec<Arc<Endpoint>>, Vec<Arc<Network>>) {
+/// What flows, or a daemon before this one, left half-done.
+struct Leftovers {
+    endpoints: Vec<Arc<Endpoint>>,
+    containers: Vec<ContainerId>,
+    networks: Vec<NetworkId>,
+}
+
+/// The leftovers whose interfaces are gone.
+fn leftovers(state: &State, gone: impl Fn(Option<&IfName>) -> bool) -> Leftovers {
+    let outside = |endpoint: &Endpoint| {
+        let interface = endpoint.interface.as_ref();
+        interface.map(|interface| interface.outside.clone())
+    };
     let endpoints = state
         .endpoints()
-        .filter(|endpoint| endpoint.phase == Phase::Detaching)
-        .cloned()
-        .collect();
-    let networks = state
-        .networks()
-        .filter(|network| network.phase == Phase::Detaching)
-        .cloned()
-        .collect();
-    (endpoints, networks)
+        .filter(|endpoint| !state.stands(endpoint) && gone(outside(endpoint).as_ref()));
+    let containers = state
+        .containers()
+        .filter(|container| !container.is_running() && !container.has_ended());
+    let networks = state.networks().filter(|network| {
+        network.phase != Phase::Attached && gone(network.bridge().map(|spec| &spec.bridge))
+    });
+    Leftovers {
+        endpoints: endpoints.cloned().collect(),
+        containers: containers.map(|container| container.id).collect(),
+        networks: networks.map(|network| network.id).collect(),
+    }
 }
 
 #[derive(Debug, Default)]

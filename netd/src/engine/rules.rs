@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 type Answer = oneshot::Sender<Result<(), Arc<FirewallError>>>;
+type Verdict = oneshot::Sender<Result<Vec<String>, Arc<FirewallError>>>;
 
 enum Job {
     Change(Vec<RulesetChange>, Answer),
-    Replace(Box<Ruleset>, Answer),
-    Repair(oneshot::Sender<Result<Vec<String>, Arc<FirewallError>>>),
+    /// Compares with the wish, or with another that replaces it, and restores what differs.
+    Restore(Option<Box<Ruleset>>, Verdict),
 }
 
 /// The way to the firewall's only user.
@@ -51,16 +52,18 @@ impl Rules {
         if changes.is_empty() {
             return Ok(());
         }
-        self.ask(|answer| Job::Change(changes, answer)).await
+        let (answer, result) = oneshot::channel();
+        let _ = self.jobs.send(Job::Change(changes, answer));
+        // The user ends only with the daemon, and then nobody waits for the answer.
+        result.await.unwrap_or(Ok(()))
     }
 
-    /// Replaces the whole wish.
+    /// Replaces the whole wish, compares the kernel's rules with it and restores what differs; says what did.
     ///
     /// # Errors
     /// What the firewall said. The wish is then as before this call.
-    pub(super) async fn replace(&self, wanted: Ruleset) -> Result<(), Arc<FirewallError>> {
-        self.ask(|answer| Job::Replace(Box::new(wanted), answer))
-            .await
+    pub(super) async fn restore(&self, wanted: Ruleset) -> Result<Vec<String>, Arc<FirewallError>> {
+        self.compare(Some(Box::new(wanted))).await
     }
 
     /// Compares the kernel's rules with the wish and restores what differs; says what did.
@@ -68,16 +71,16 @@ impl Rules {
     /// # Errors
     /// What the firewall said.
     pub(super) async fn repair(&self) -> Result<Vec<String>, Arc<FirewallError>> {
-        let (answer, result) = oneshot::channel();
-        let _ = self.jobs.send(Job::Repair(answer));
-        result.await.unwrap_or_else(|_| Ok(Vec::new()))
+        self.compare(None).await
     }
 
-    async fn ask(&self, job: impl FnOnce(Answer) -> Job) -> Result<(), Arc<FirewallError>> {
+    async fn compare(
+        &self,
+        wanted: Option<Box<Ruleset>>,
+    ) -> Result<Vec<String>, Arc<FirewallError>> {
         let (answer, result) = oneshot::channel();
-        let _ = self.jobs.send(job(answer));
-        // The user ends only with the daemon, and then nobody waits for the answer.
-        result.await.unwrap_or(Ok(()))
+        let _ = self.jobs.send(Job::Restore(wanted, answer));
+        result.await.unwrap_or_else(|_| Ok(Vec::new()))
     }
 }
 
@@ -105,12 +108,9 @@ impl User {
                     }
                     self.change_together(group).await;
                 }
-                Job::Replace(wanted, answer) => {
-                    let result = self.stand(*wanted).await;
-                    let _ = answer.send(result);
-                }
-                Job::Repair(answer) => {
-                    let _ = answer.send(self.repair().await);
+                Job::Restore(wanted, answer) => {
+                    let wanted = wanted.map_or_else(|| self.wanted.clone(), |wanted| *wanted);
+                    let _ = answer.send(self.restore(wanted).await);
                 }
             }
             if next.is_none() {
@@ -155,16 +155,19 @@ impl User {
         Ok(())
     }
 
-    async fn repair(&mut self) -> Result<Vec<String>, Arc<FirewallError>> {
-        let wanted = self.wanted.clone();
-        let verdict = self.blocking(move |firewall| {
-            let drift = firewall.verify(&wanted)?;
-            if !drift.is_empty() {
-                firewall.apply(&wanted)?;
-            }
-            Ok(drift)
-        });
-        verdict.await.map_err(Arc::new)
+    async fn restore(&mut self, wanted: Ruleset) -> Result<Vec<String>, Arc<FirewallError>> {
+        let (wanted, verdict) = self
+            .blocking(move |firewall| {
+                // Applied even if nothing differs, so that the backend knows what to put back after a refusal.
+                let restored = firewall
+                    .verify(&wanted)
+                    .and_then(|drift| firewall.apply(&wanted).map(|()| drift));
+                (wanted, restored)
+            })
+            .await;
+        let drift = verdict.map_err(Arc::new)?;
+        self.wanted = wanted;
+        Ok(drift)
     }
 
     async fn blocking<R: Send + 'static>(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use netd_kernel::Signal;
 use netd_model::{ContainerId, container::Supervisor};
 
+use super::ending::Ending;
 use super::{Engine, EngineError};
-use crate::engine::containers::Ending;
 
 /// How long a killed command may take to be reaped by its supervisor.
 const AFTER_KILL: Duration = Duration::from_secs(5);
@@ -71,12 +71,12 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
-            let running = self.look(move |state| {
+            let remains = self.look(move |state| {
                 state
                     .container(id)
-                    .is_some_and(|container| container.is_running())
+                    .is_some_and(|container| !container.has_ended())
             });
-            if !running.await? {
+            if !remains.await? {
                 return Ok(true);
             }
             // Any event is a reason to look again; so is a gap in them.

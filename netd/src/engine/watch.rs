@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use netd_kernel::{KernelEvent, Signal};
+use netd_kernel::{Kernel, KernelEvent, Signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
-use super::containers::Ending;
+use super::ending::Ending;
+use super::reconcile::warn_of;
 use super::{Engine, EngineError, FULL_RECONCILE_EVERY};
 
 /// Changes come in bursts, most of them our own: look when they pause this long.
@@ -26,17 +27,28 @@ struct Suspicion {
     everything: bool,
 }
 
+/// What the kernel told so far.
+pub(super) type Told = mpsc::UnboundedReceiver<KernelEvent>;
+
+/// Begins to listen. What is told before anyone reads waits.
+pub(super) async fn listen(kernel: Arc<dyn Kernel>) -> Result<Told, EngineError> {
+    let (told, events) = mpsc::unbounded_channel();
+    let tell = Box::new(move |event| {
+        // The receiver lives as long as the engine.
+        let _ = told.send(event);
+    });
+    match tokio::task::spawn_blocking(move || kernel.watch(tell)).await {
+        Ok(begun) => begun?,
+        // A panic in there is a bug; it goes on where it can be seen.
+        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+    }
+    Ok(events)
+}
+
 impl Engine {
-    pub(super) async fn watch(self: &Arc<Self>) -> Result<(), EngineError> {
-        let (told, events) = mpsc::unbounded_channel();
-        let tell = Box::new(move |event| {
-            // The receiver lives as long as the engine.
-            let _ = told.send(event);
-        });
-        self.kernel(move |kernel| kernel.watch(tell)).await?;
-        tokio::spawn(follow(Arc::clone(self), events));
+    pub(super) fn watch(self: &Arc<Self>, told: Told) {
+        tokio::spawn(follow(Arc::clone(self), told));
         tokio::spawn(rounds(Arc::clone(self)));
-        Ok(())
     }
 
     async fn look_into(&self, suspicion: Suspicion) -> Result<(), EngineError> {
@@ -50,9 +62,7 @@ impl Engine {
         if suspicion.rules {
             let drift = self.rules.repair().await?;
             if !drift.is_empty() {
-                drift
-                    .iter()
-                    .for_each(|sentence| tracing::warn!("restored a firewall rule: {sentence}"));
+                warn_of(&drift);
                 self.counts
                     .repairs
                     .fetch_add(drift.len() as u64, std::sync::atomic::Ordering::Relaxed);
@@ -133,11 +143,32 @@ async fn rounds(engine: Arc<Engine>) {
     let mut full = interval(FULL_RECONCILE_EVERY);
     full.set_missed_tick_behavior(MissedTickBehavior::Delay);
     full.tick().await;
+    let (mut patience, mut retry_at) = (RETRY_AFTER, None);
+    let everything = || Suspicion {
+        everything: true,
+        ..Suspicion::default()
+    };
     loop {
+        let again = async {
+            match retry_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let result = tokio::select! {
             _ = supervisors.tick() => engine.look_after_supervisors().await,
-            _ = full.tick() => engine.look_into(Suspicion { everything: true, ..Suspicion::default() }).await,
-            () = engine.leftovers.notified() => engine.retry_leftovers().await,
+            _ = full.tick() => engine.look_into(everything()).await,
+            () = engine.leftovers.notified() => {
+                retry_at.get_or_insert(Instant::now() + patience);
+                Ok(())
+            }
+            () = again => {
+                retry_at = None;
+                let result = engine.look_into(everything()).await;
+                let all_right = result.is_ok() && engine.problems().is_empty();
+                patience = if all_right { RETRY_AFTER } else { (patience * 2).min(FULL_RECONCILE_EVERY) };
+                result
+            }
         };
         match result {
             Ok(()) => {}
@@ -147,17 +178,6 @@ async fn rounds(engine: Arc<Engine>) {
     }
 }
 
-/// How long a failed undoing rests before it is tried again.
+/// How long what could not be done rests before it is tried again: it may have been in somebody's hands for a moment.
+/// Doubled each time that this does not help.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-
-impl Engine {
-    /// What could not be undone may have been in somebody's hands for a moment: waits a little, then looks at all.
-    async fn retry_leftovers(&self) -> Result<(), EngineError> {
-        tokio::time::sleep(RETRY_AFTER).await;
-        self.look_into(Suspicion {
-            everything: true,
-            ..Suspicion::default()
-        })
-        .await
-    }
-}

@@ -86,8 +86,10 @@ pub(super) fn container(
 ) -> ContainerView {
     let (pid, netns_path) = reach(state, container);
     let (ended, exit_code) = match &container.state {
-        ContainerState::Running => (None, None),
-        ContainerState::Exited { at, code } => (Some(at.to_string()), *code),
+        ContainerState::Starting { .. } | ContainerState::Running => (None, None),
+        ContainerState::Ending { at, code } | ContainerState::Exited { at, code } => {
+            (Some(at.to_string()), *code)
+        }
     };
     let live = state
         .endpoints_of(container.id)
@@ -98,12 +100,7 @@ pub(super) fn container(
         name: container.name.clone(),
         hostname: container.hostname.clone(),
         created: container.created.to_string(),
-        state: if container.is_running() {
-            "running"
-        } else {
-            "exited"
-        }
-        .to_owned(),
+        state: if ended.is_none() { "running" } else { "exited" }.to_owned(),
         ended,
         exit_code,
         command: container.command.clone(),

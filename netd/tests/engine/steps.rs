@@ -1,0 +1,174 @@
+//! What users do, as values: scripts for the crash tests, dice for the random one. And the story that the records tell.
+
+use std::collections::BTreeMap;
+
+use netd::engine::{Absent, Ending, EngineError, Wish};
+use netd_model::{ContainerId, ContainerState, NetworkId};
+
+use crate::bench::{Bench, process, request};
+
+/// One thing that a user asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Create a network with this subnet; empty for any.
+    Create(&'static str, &'static str),
+    /// Remove a network.
+    Remove(&'static str),
+    /// Remove networks that nobody is on.
+    Prune,
+    /// Run a container on a network, with an address (or none said) and published ports.
+    Run(
+        &'static str,
+        &'static str,
+        Option<&'static str>,
+        Vec<&'static str>,
+    ),
+    /// Connect a container to a network.
+    Connect(&'static str, &'static str),
+    /// Disconnect a container from a network.
+    Disconnect(&'static str, &'static str),
+    /// Publish a port.
+    Publish(&'static str, &'static str),
+    /// Withdraw a port.
+    Unpublish(&'static str, &'static str),
+    /// The container's command ends.
+    End(&'static str),
+    /// Forget a container.
+    Forget(&'static str),
+}
+
+fn wish(address: Option<&str>, ports: &[&str]) -> Wish {
+    Wish {
+        ips: address.iter().map(|ip| ip.parse().unwrap()).collect(),
+        ports: ports.iter().map(|port| port.parse().unwrap()).collect(),
+        ..Wish::default()
+    }
+}
+
+/// Does a step and says what the daemon said.
+pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
+    let engine = bench.engine();
+    bench.wait(async {
+        let network = async |name: &str| -> Result<NetworkId, EngineError> {
+            Ok(engine.find_network(name).await?.id)
+        };
+        let container = async |name: &str| -> Result<ContainerId, EngineError> {
+            Ok(engine.find_container(name).await?.id)
+        };
+        match step {
+            Step::Create(name, subnet) => {
+                engine.create_network(request(name, subnet)).await?;
+                Ok(())
+            }
+            Step::Remove(name) => engine.remove_network(network(name).await?).await,
+            Step::Prune => {
+                let report = engine.prune_networks().await?;
+                match report.failures.first() {
+                    Some(failure) => Err(EngineError::Invalid(failure.clone())),
+                    None => Ok(()),
+                }
+            }
+            Step::Run(name, on, address, ports) => {
+                let pid = bench.world.spawn_process();
+                let new = process(pid, name, on, wish(*address, ports));
+                let run = engine.run_container(new).await;
+                // Who is refused gives up; who gets no answer goes on.
+                if run.is_err() && bench.world.fuel().check().is_ok() {
+                    bench.world.end_process(pid);
+                }
+                run.map(|_| ())
+            }
+            Step::Connect(on, name) => {
+                let (on, who) = (network(on).await?, container(name).await?);
+                engine.connect(on, who, Wish::default()).await.map(|_| ())
+            }
+            Step::Disconnect(from, name) => {
+                let (from, who) = (network(from).await?, container(name).await?);
+                engine.disconnect(from, who, Absent::Refuse).await
+            }
+            Step::Publish(name, port) => {
+                let who = container(name).await?;
+                engine.publish(who, vec![port.parse()?]).await
+            }
+            Step::Unpublish(name, port) => {
+                let who = container(name).await?;
+                engine.unpublish(who, vec![port.parse()?]).await
+            }
+            Step::End(name) => {
+                let who = container(name).await?;
+                engine.end_container(who, Ending::Exited(0)).await
+            }
+            Step::Forget(name) => {
+                let who = container(name).await?;
+                engine.end_container(who, Ending::Forgotten).await
+            }
+        }
+    })
+}
+
+/// All that the records say that does not differ from one run to the next, by object.
+pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
+    bench.look(|state| {
+        let mut story = BTreeMap::new();
+        for network in state.networks() {
+            story.insert(format!("network {}", network.name), {
+                let subnets: Vec<String> =
+                    network.pools.iter().map(|p| p.subnet.to_string()).collect();
+                format!("{:?} {subnets:?}", network.phase)
+            });
+            for container in state.containers() {
+                let kept: Vec<String> = state
+                    .reserved_for(network.id, &container.name)
+                    .map(|kept| format!("{} firm {}", kept.address, kept.firm))
+                    .collect();
+                if !kept.is_empty() {
+                    let key = format!("kept on {} for {}", network.name, container.name);
+                    story.insert(key, format!("{kept:?}"));
+                }
+            }
+        }
+        for container in state.containers() {
+            let life = match &container.state {
+                ContainerState::Exited { code, .. } => format!("exited {code:?}"),
+                other => format!("{other:?}"),
+            };
+            story.insert(format!("container {}", container.name), life);
+            for endpoint in state.endpoints_of(container.id) {
+                let network = state.network(endpoint.network).unwrap();
+                let leases: Vec<String> = endpoint
+                    .leases
+                    .iter()
+                    .map(|lease| lease.address.to_string())
+                    .collect();
+                let ports: Vec<String> = endpoint.ports.iter().map(|p| p.to_string()).collect();
+                let inside = endpoint.interface.as_ref().map(|i| i.inside.to_string());
+                let key = format!("{} on {}", container.name, network.name);
+                let text = format!("{:?} {leases:?} {ports:?} {inside:?}", endpoint.phase);
+                story.insert(key, text);
+            }
+        }
+        story
+    })
+}
+
+/// Removes all that users made; all their processes end.
+pub(crate) fn remove_all(bench: &Bench) {
+    let engine = bench.engine();
+    let containers = bench.look(|state| state.containers().map(|c| c.id).collect::<Vec<_>>());
+    for id in containers {
+        bench
+            .wait(engine.end_container(id, Ending::Forgotten))
+            .unwrap();
+    }
+    let report = bench.wait(engine.prune_networks()).unwrap();
+    assert_eq!(report.failures, Vec::<String>::new());
+    // Names of the fake's processes are numbers from 1000 up; those in sandboxes are the only ones there are.
+    let sandboxes = bench.world.snapshot().sandboxes.len();
+    for pid in 1000.. {
+        if bench.world.snapshot().sandboxes.is_empty() {
+            break;
+        }
+        assert!(pid < 1_000_000, "{sandboxes} namespaces without a process");
+        bench.world.end_process(pid);
+    }
+}
