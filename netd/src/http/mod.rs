@@ -148,6 +148,8 @@ async fn converse(stream: UnixStream, router: axum::Router, mut end: watch::Rece
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
+        // A client may say that it sends no more (`nc -N`, `curl` through some proxies) and still wait for the answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let result = tokio::select! {
