@@ -2,5 +2,9 @@
 
 mod bench;
 mod crash;
+mod crowd;
+mod faults;
+mod others;
+mod peace;
 mod steps;
 mod whole;
