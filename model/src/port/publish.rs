@@ -1,0 +1,309 @@
+//! Published ports: what a user asks for, in Docker's words, and what was granted.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PortRange, Protocol};
+
+/// Why a text cannot be a request to publish.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParsePublishError {
+    /// Not a port or `FIRST-LAST`.
+    #[error("{given:?} is not a port: expected 1 to 65535, or a range such as 8000-8010")]
+    Port {
+        /// What was given.
+        given: String,
+    },
+    /// A protocol without ports, or none at all.
+    #[error("{given:?} is not a protocol that has ports: expected tcp, udp or sctp")]
+    Protocol {
+        /// What was given.
+        given: String,
+    },
+    /// The host part is no address.
+    #[error("{given:?} is not an address of the host: expected one such as 127.0.0.1 or [::1]")]
+    HostAddress {
+        /// What was given.
+        given: String,
+    },
+    /// Ranges of different lengths.
+    #[error(
+        "host ports {host} and container ports {container} differ in number: give ranges of the same length"
+    )]
+    LengthsDiffer {
+        /// The ports on the host.
+        host: PortRange,
+        /// The ports of the container.
+        container: PortRange,
+    },
+    /// Nothing between the separators, or too many of them.
+    #[error(
+        "{given:?} does not say which container port to publish: expected [IP:][HOST_PORT:]CONTAINER_PORT[/PROTOCOL]"
+    )]
+    Form {
+        /// What was given.
+        given: String,
+    },
+}
+
+/// What a user asks for with `-p [IP:][HOST_PORTS:]CONTAINER_PORTS[/PROTOCOL]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishRequest {
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// Address of the host to listen on; `None` means the network's default, else every address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ip: Option<IpAddr>,
+    /// Ports on the host; `None` lets the daemon choose, from 32768 up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ports: Option<PortRange>,
+    /// Ports of the container.
+    pub container_ports: PortRange,
+}
+
+impl PublishRequest {
+    /// Checks what the single fields cannot show.
+    ///
+    /// # Errors
+    /// [`ParsePublishError::LengthsDiffer`] unless both ranges have the same length.
+    pub fn check(self) -> Result<Self, ParsePublishError> {
+        match self.host_ports {
+            Some(host) if host.count() != self.container_ports.count() => {
+                Err(ParsePublishError::LengthsDiffer {
+                    host,
+                    container: self.container_ports,
+                })
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Splits `IP:PORT:PORT` at its colons, where IP may be an IPv6 address in brackets.
+fn split_host(text: &str) -> Result<(Option<IpAddr>, &str), ParsePublishError> {
+    let bad_address = |given: &str| ParsePublishError::HostAddress {
+        given: given.to_owned(),
+    };
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest.split_once("]:").ok_or_else(|| bad_address(text))?;
+        let address = address.parse().map_err(|_| bad_address(address))?;
+        return Ok((Some(IpAddr::V6(address)), rest));
+    }
+    match text.splitn(3, ':').collect::<Vec<_>>()[..] {
+        [address, host, container] => {
+            let address = address.parse().map_err(|_| bad_address(address))?;
+            Ok((
+                Some(address),
+                &text[text.len() - host.len() - container.len() - 1..],
+            ))
+        }
+        _ => Ok((None, text)),
+    }
+}
+
+impl FromStr for PublishRequest {
+    type Err = ParsePublishError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePublishError> {
+        let form = || ParsePublishError::Form {
+            given: text.to_owned(),
+        };
+        let (ports, protocol) = match text.split_once('/') {
+            Some((ports, protocol)) => (ports, protocol.parse()?),
+            None => (text, Protocol::Tcp),
+        };
+        let (host_ip, ports) = split_host(ports)?;
+        let (host_ports, container_ports) = match ports.split_once(':') {
+            Some(("", container)) if host_ip.is_some() => (None, container),
+            Some((host, container)) => (Some(host.parse()?), container),
+            None => (None, ports),
+        };
+        if container_ports.is_empty() {
+            return Err(form());
+        }
+        Self {
+            protocol,
+            host_ip,
+            host_ports,
+            container_ports: container_ports.parse()?,
+        }
+        .check()
+    }
+}
+
+impl fmt::Display for PublishRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host_ip {
+            Some(IpAddr::V6(v6)) => write!(f, "[{v6}]:")?,
+            Some(IpAddr::V4(v4)) => write!(f, "{v4}:")?,
+            None => {}
+        }
+        match self.host_ports {
+            Some(ports) => write!(f, "{ports}:")?,
+            None if self.host_ip.is_some() => f.write_str(":")?,
+            None => {}
+        }
+        write!(f, "{}/{}", self.container_ports, self.protocol)
+    }
+}
+
+/// Ports of a container that the host forwards, as granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// Address of the host; unspecified (0.0.0.0, ::) for all of them.
+    pub host_ip: IpAddr,
+    /// Ports on the host.
+    pub host_ports: PortRange,
+    /// Ports of the container, as many.
+    pub container_ports: PortRange,
+}
+
+impl PublishedPort {
+    /// True if both could not be served: one protocol, a common port, and a common host address.
+    #[must_use]
+    pub fn conflicts_with(&self, other: &Self) -> bool {
+        let common_address = self.host_ip.is_unspecified()
+            || other.host_ip.is_unspecified()
+            || self.host_ip == other.host_ip;
+        self.protocol == other.protocol
+            && self.host_ip.is_ipv4() == other.host_ip.is_ipv4()
+            && common_address
+            && self.host_ports.overlaps(other.host_ports)
+    }
+
+    /// Pairs of (host port, container port), ascending.
+    pub fn pairs(&self) -> impl Iterator<Item = (u16, u16)> {
+        self.host_ports.iter().zip(self.container_ports.iter())
+    }
+}
+
+impl fmt::Display for PublishedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host_ip {
+            IpAddr::V4(v4) => write!(f, "{v4}:")?,
+            IpAddr::V6(v6) => write!(f, "[{v6}]:")?,
+        }
+        write!(
+            f,
+            "{}->{}/{}",
+            self.host_ports, self.container_ports, self.protocol
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> PublishRequest {
+        text.parse().unwrap()
+    }
+
+    fn range(first: u16, last: u16) -> PortRange {
+        PortRange::new(first, last).unwrap()
+    }
+
+    #[test]
+    fn every_form_of_docker_s_p_flag_is_read() {
+        let plain = PublishRequest {
+            protocol: Protocol::Tcp,
+            host_ip: None,
+            host_ports: None,
+            container_ports: range(80, 80),
+        };
+        let local = Some("127.0.0.1".parse().unwrap());
+        assert_eq!(parse("80"), plain);
+        assert_eq!(
+            parse("80:80"),
+            PublishRequest {
+                host_ports: Some(range(80, 80)),
+                ..plain.clone()
+            }
+        );
+        assert_eq!(
+            parse("127.0.0.1::80"),
+            PublishRequest {
+                host_ip: local,
+                ..plain.clone()
+            }
+        );
+        assert_eq!(
+            parse("127.0.0.1:80:8080/tcp"),
+            PublishRequest {
+                host_ip: local,
+                host_ports: Some(range(80, 80)),
+                container_ports: range(8080, 8080),
+                ..plain.clone()
+            }
+        );
+        assert_eq!(parse("53:53/UDP").protocol, Protocol::Udp);
+        assert_eq!(
+            parse("8000-8010:9000-9010").container_ports,
+            range(9000, 9010)
+        );
+        assert_eq!(parse("[::1]:80:80").host_ip, Some("::1".parse().unwrap()));
+        assert_eq!(parse("[::1]::80").host_ports, None);
+    }
+
+    #[test]
+    fn a_request_reads_back_from_its_text() {
+        for text in [
+            "80/tcp",
+            "80:80/udp",
+            "127.0.0.1::80/tcp",
+            "[::1]:80:81/sctp",
+            "1-2:3-4/tcp",
+        ] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "80:",
+            "0:80",
+            "80:0",
+            "70000:80",
+            "80:99999",
+            "abc",
+            "80/icmp",
+            "1-3:1-2",
+            "10.0.0:80:80",
+            "1:2:3:4",
+            "5-3:5-3",
+            "+80",
+            "80/",
+            "[::1:80:80",
+            "localhost:80:80",
+        ] {
+            assert!(bad.parse::<PublishRequest>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_conflicts_with_each_address_of_its_family() {
+        let port = |ip: &str, protocol| PublishedPort {
+            protocol,
+            host_ip: ip.parse().unwrap(),
+            host_ports: range(9000, 9000),
+            container_ports: range(80, 80),
+        };
+        let all = port("0.0.0.0", Protocol::Tcp);
+        assert!(all.conflicts_with(&port("127.0.0.1", Protocol::Tcp)));
+        assert!(!all.conflicts_with(&port("0.0.0.0", Protocol::Udp)));
+        assert!(!all.conflicts_with(&port("::", Protocol::Tcp)));
+        assert!(
+            !port("127.0.0.1", Protocol::Tcp).conflicts_with(&port("127.0.0.2", Protocol::Tcp))
+        );
+    }
+}
