@@ -56,6 +56,7 @@ pub fn plan_network(
             false => BTreeSet::new(),
         },
         mtu_bytes: mtu_bytes(spec),
+        filtered: spec.owned && !spec.icc,
         up: true,
     };
     let rules = NetworkRules {
@@ -171,7 +172,7 @@ pub fn plan_endpoint(
         bridge: Some(spec.bridge.clone()),
         // A container that calls its own published port gets the frames back through the port they came by.
         hairpin: true,
-        isolated: !spec.icc,
+        isolated: isolated(network, spec),
         mtu_bytes: mtu_bytes(spec),
         up: true,
         peer: Some(netns),
@@ -192,6 +193,21 @@ pub fn plan_endpoint(
         outside,
         inside,
     })
+}
+
+/// Whether the ports of a network without icc are isolated from each other, besides what the firewall says.
+///
+/// On a bridge of our own the firewall decides, for it is filtered: neighbours meet only at published ports. Two cases
+/// are left where no rule of ours would stop them:
+/// - a bridge of the administrator's. To filter it would subject its other ports to our rules, a virtual machine's or
+///   the uplink's, so it stays as it is.
+/// - a network with IPv6, for which there are no rules.
+///
+/// Isolated ports keep a neighbour from a published port too while `net.bridge.bridge-nf-call-iptables` is 1 or the
+/// bridge is filtered: the kernel then turns such a packet round inside the bridge. That is too little rather than too
+/// much.
+fn isolated(network: &Network, spec: &BridgeSpec) -> bool {
+    !spec.icc && (!spec.owned || has_ipv6(network))
 }
 
 /// The next hop out of the network in the family of `lease`: the bridge, unless the administrator named another.
@@ -263,6 +279,7 @@ mod tests {
             mac: "02:42:ab:ab:ab:ab".parse().unwrap(),
             addresses: BTreeSet::from([gateway]),
             mtu_bytes: 1500,
+            filtered: false,
             up: true,
         };
         assert_eq!(*bridge, expected);
@@ -309,6 +326,23 @@ mod tests {
         let only = ["ipv4/conf/br-010101010101/route_localnet=1"];
         assert_eq!(sysctls(&plan.state), only);
         assert!(plan.rules.is_some());
+    }
+
+    #[test]
+    fn without_icc_a_bridge_of_ours_is_filtered_and_one_of_others_is_not() {
+        let mut network = network("a", 1, &["10.0.0.0/24"]);
+        spec(&mut network).icc = false;
+        let filtered = |network: &Network| {
+            let plan = plan(network);
+            assert!(!plan.rules.unwrap().icc);
+            plan.state
+                .bridges
+                .into_values()
+                .all(|bridge| bridge.filtered)
+        };
+        assert!(filtered(&network));
+        spec(&mut network).owned = false;
+        assert!(!filtered(&network));
     }
 
     #[test]

@@ -10,15 +10,17 @@ pub mod fake;
 pub mod iptables;
 pub mod linux;
 
+mod error;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
-use netd_model::container::Anchor;
 use netd_model::desired::KernelState;
 use netd_model::{
-    EndpointId, IfName, NetnsId, Op, PortRange, Protocol, PublishedPort, Ruleset, Sandbox, Subnet,
-    Supervisor,
+    EndpointId, IfName, NetnsId, Op, PublishedPort, Ruleset, Sandbox, Subnet, Supervisor,
 };
+
+pub use error::{AdoptError, ApplyError, FirewallError, KernelError, ReservePortError};
 
 /// How a caller hands over a network namespace: by something the daemon can open itself, whatever the caller's mount
 /// namespace looks like.
@@ -62,6 +64,10 @@ pub trait Kernel: Send + Sync + 'static {
     /// Reports all links with marks, whoever's, and besides them the links, parameters and pinned sandboxes that
     /// `about` names. A sandbox that is not pinned is left out.
     ///
+    /// A parameter that is absent and may be ([`netd_model::desired::Sysctl::is_optional`]) is reported as `about`
+    /// wishes it: there is nothing to turn off. A redirection of port 53 costs a program's run to see, so it is looked
+    /// for only where `about` has one, and reported as none elsewhere.
+    ///
     /// # Errors
     /// [`KernelError`] when the kernel did not answer.
     fn observe(&self, about: &KernelState) -> Result<KernelState, KernelError>;
@@ -69,7 +75,8 @@ pub trait Kernel: Send + Sync + 'static {
     /// Makes the steps in their order and stops at the first that fails.
     ///
     /// # Errors
-    /// [`ApplyError`] names the step; those before it are done, those behind it are not.
+    /// [`ApplyError`] names the step; those before it are done, those behind it are not. A bridge cannot be filtered in
+    /// a kernel without br_netfilter: [`KernelError::NoBridgeFilter`].
     fn apply(&self, ops: &[Op]) -> Result<(), ApplyError>;
 
     /// Destinations that the host already routes somewhere, default routes and netd's own bridges left out, with the
@@ -146,7 +153,8 @@ pub trait Kernel: Send + Sync + 'static {
         preferred: Option<u16>,
     ) -> Result<ResolverSockets, KernelError>;
 
-    /// Starts to tell of changes that others made. The sender is dropped when the kernel can tell no more.
+    /// Starts to tell of changes that others made; those that this daemon made may be told as well, for the kernel
+    /// does not say whose a change was. The sender is dropped when the kernel can tell no more.
     ///
     /// # Errors
     /// [`KernelError`] when the kernel refuses.
@@ -186,7 +194,7 @@ pub struct ResolverSockets {
     pub port: u16,
 }
 
-/// Something changed that netd did not do, or a namespace came to its end. A hint: what is true is observed.
+/// Something changed, perhaps by netd itself, or a namespace came to its end. A hint: what is true is observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
     /// The last anchor of a sandbox is gone: no process, mount or open file outside netd holds the namespace.
@@ -199,134 +207,6 @@ pub enum KernelEvent {
     RulesChanged,
     /// Events were lost: look at everything.
     Overrun,
-}
-
-/// The kernel did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum KernelError {
-    /// A system call or netlink request failed.
-    #[error("cannot {action}")]
-    Os {
-        /// What was tried, on what: an infinitive such as `create bridge docker0`.
-        action: String,
-        /// The kernel's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The sandbox is not pinned: it ended, or was never adopted.
-    #[error("network namespace {netns} is gone")]
-    SandboxGone {
-        /// Its identity.
-        netns: NetnsId,
-    },
-    /// Something with that name is there and is not netd's.
-    #[error("interface {name} exists and was not made by netd; rename or remove it")]
-    ForeignLink {
-        /// The interface.
-        name: IfName,
-    },
-    /// A tool that is needed says no.
-    #[error("{tool} failed while trying to {action}: {message}")]
-    Tool {
-        /// The program.
-        tool: String,
-        /// What was tried.
-        action: String,
-        /// What it printed.
-        message: String,
-    },
-}
-
-/// A step failed.
-#[derive(Debug, thiserror::Error)]
-#[error("step {index} failed: {source}")]
-pub struct ApplyError {
-    /// Position of the step in the list.
-    pub index: usize,
-    /// Why.
-    #[source]
-    pub source: KernelError,
-}
-
-/// A namespace cannot be taken into netd's care.
-#[derive(Debug, thiserror::Error)]
-pub enum AdoptError {
-    /// No such process.
-    #[error("process {pid} does not exist (it may have ended meanwhile)")]
-    NoSuchProcess {
-        /// The process id.
-        pid: u32,
-    },
-    /// The process holds no such descriptor.
-    #[error("process {pid} has no open descriptor {fd}")]
-    NoSuchDescriptor {
-        /// The process id.
-        pid: u32,
-        /// The descriptor.
-        fd: u32,
-    },
-    /// The file is no network namespace.
-    #[error("descriptor {fd} of process {pid} is no network namespace but {found}")]
-    NotANamespace {
-        /// The process id.
-        pid: u32,
-        /// The descriptor.
-        fd: u32,
-        /// What it refers to.
-        found: String,
-    },
-    /// The namespace is the daemon's own: a container there is in host mode.
-    #[error("the namespace is the host's own; use the network \"host\" for that")]
-    OwnNamespace,
-    /// What was known is no more.
-    #[error("network namespace {netns} (of {anchor:?}) has ended")]
-    Gone {
-        /// Its identity.
-        netns: NetnsId,
-        /// Where it was looked for.
-        anchor: Anchor,
-    },
-    /// A system call failed.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-}
-
-/// A host port is not to be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ReservePortError {
-    /// A process listens there.
-    #[error("port {port}/{protocol} on {host_ip} is in use by {}", holder.as_deref().unwrap_or("another process"))]
-    Taken {
-        /// The transport protocol.
-        protocol: Protocol,
-        /// The host address.
-        host_ip: IpAddr,
-        /// The port.
-        port: u16,
-        /// The process, as `nginx (pid 4711)`.
-        holder: Option<String>,
-    },
-    /// The address is none of the host's.
-    #[error(
-        "{host_ip} is not an address of this host; publish on one that is, or leave it out for all"
-    )]
-    NotMyAddress {
-        /// The host address.
-        host_ip: IpAddr,
-    },
-    /// The kernel refused for another reason, such as too many open files.
-    #[error("cannot take ports {ports}/{protocol} on {host_ip}")]
-    Os {
-        /// The transport protocol.
-        protocol: Protocol,
-        /// The host address.
-        host_ip: IpAddr,
-        /// The ports.
-        ports: PortRange,
-        /// The kernel's answer.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 /// The packet filter and translation of the daemon's namespace.
@@ -346,54 +226,4 @@ pub trait Firewall: Send + Sync + 'static {
 
     /// Name and flavour for people, such as `iptables (nf_tables, 1.8.9)`.
     fn describe(&self) -> String;
-}
-
-/// The firewall did not take the rules.
-#[derive(Debug, thiserror::Error)]
-pub enum FirewallError {
-    /// The program is not installed.
-    #[error(
-        "{program} is not installed; netd needs it for its firewall rules (Debian package iptables)"
-    )]
-    Missing {
-        /// The program.
-        program: String,
-    },
-    /// A match or target is not to be had.
-    #[error(
-        "iptables cannot use {feature}: {message}; load the kernel module xt_{module} or install it"
-    )]
-    Feature {
-        /// The match or target in words.
-        feature: String,
-        /// The module that has it.
-        module: String,
-        /// What iptables said.
-        message: String,
-    },
-    /// Both flavours hold rules.
-    #[error(
-        "rules stand in both iptables-legacy and iptables-nft ({detail}); netd will not add to the mixture"
-    )]
-    Mixed {
-        /// Which.
-        detail: String,
-    },
-    /// The program refused the rules.
-    #[error("{program} refused the rules: {message}")]
-    Refused {
-        /// The program.
-        program: String,
-        /// What it said.
-        message: String,
-    },
-    /// The program could not be run.
-    #[error("cannot run {program}")]
-    Exec {
-        /// The program.
-        program: String,
-        /// The kernel's answer.
-        #[source]
-        source: std::io::Error,
-    },
 }

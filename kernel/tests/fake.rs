@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use contract::wish::{Net, bring, name, nothing, one_container, steps};
+use contract::wish::{Net, add_bridge, bring, name, nothing, one_container, steps};
 use contract::{Machine, contract_suite};
 use netd_kernel::fake::{FakeKernel, Fuel, World};
-use netd_kernel::{AdoptError, Firewall, Kernel, NetnsHandle};
+use netd_kernel::{AdoptError, Firewall, Kernel, KernelError, NetnsHandle};
 use netd_model::desired::KernelState;
 use netd_model::ruleset::{EndpointRules, NetworkRules};
 use netd_model::{EndpointId, IfName, IpNetwork, NetworkId, Op, Protocol, Ruleset, Subnet};
@@ -119,7 +119,7 @@ contract_suite!(FakeMachine::new(), 2000);
 
 #[test]
 fn a_bridge_has_1023_ports() {
-    contract::links::a_bridge_has_1023_ports(&mut FakeMachine::new());
+    contract::bridges::a_bridge_has_1023_ports(&mut FakeMachine::new());
 }
 
 #[test]
@@ -139,11 +139,27 @@ fn optional_parameters_may_be_absent_from_the_whole_machine() {
     let (_, sandbox) = contract::machine::new_sandbox(&mut machine);
     let net = Net {
         ipv6: false,
+        filtered: false,
         ..Net::new(1)
     };
     let wished = one_container(&net, sandbox.netns);
     machine.kernel().apply(&steps(&machine, &wished)).unwrap();
     assert_eq!(steps(&machine, &wished), []);
+}
+
+#[test]
+fn a_kernel_without_br_netfilter_refuses_to_filter_and_shows_no_bridge_as_filtered() {
+    let machine = FakeMachine::new();
+    let mut wished = nothing([]);
+    add_bridge(&mut wished, &Net::new(1));
+    bring(&machine, &wished);
+    machine.world.without_optional_parameters();
+    let ops = steps(&machine, &wished);
+    let error = machine.kernel().apply(&ops).unwrap_err();
+    let KernelError::NoBridgeFilter { bridge } = error.source else {
+        panic!("{error}");
+    };
+    assert_eq!(bridge, name("br1"));
 }
 
 #[test]

@@ -220,7 +220,7 @@ contract_suite!(LinuxMachine::new(), 12);
 
 #[test]
 fn a_bridge_has_1023_ports() {
-    contract::links::a_bridge_has_1023_ports(&mut LinuxMachine::new());
+    contract::bridges::a_bridge_has_1023_ports(&mut LinuxMachine::new());
 }
 
 #[test]

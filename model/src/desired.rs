@@ -1,7 +1,9 @@
-//! Kernel objects: what there shall be, what there is, and the single steps between.
+//! Kernel objects: what there shall be and what there is; `step` has the single steps between.
 //!
 //! The same types say both. What carries none of our marks appears only where it matters to a decision, and is never
 //! changed: see [`Mark`].
+
+mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +13,9 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointId, IfName, InstanceId, Mac, NetworkId, Protocol, Subnet};
+use crate::{EndpointId, IfName, InstanceId, Mac, NetworkId, Subnet};
+
+pub use step::{FlowFilter, LinkChange, NewVeth, Op};
 
 /// Identity of a network namespace: device and inode of its nsfs file (namespaces(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -153,6 +157,10 @@ pub struct BridgeState {
     pub addresses: BTreeSet<IpNetwork>,
     /// MTU in bytes.
     pub mtu_bytes: u32,
+    /// Whether iptables and ip6tables decide on what it switches between its ports, whatever
+    /// `net.bridge.bridge-nf-call-iptables` says of bridges in general (ip-link(8) `nf_call_iptables`). Without it
+    /// rules for FORWARD see only what is routed, and two ports of a bridge exchange frames past them.
+    pub filtered: bool,
     /// Administrative state.
     pub up: bool,
 }
@@ -166,7 +174,7 @@ pub struct VethState {
     pub bridge: Option<IfName>,
     /// Whether frames may return through the port they came by: a container reaches itself by its published port.
     pub hairpin: bool,
-    /// Whether it exchanges frames only with the host, not with other isolated ports (`icc=false`).
+    /// Whether it exchanges no frames with other isolated ports of its bridge, whatever the packet filter says.
     pub isolated: bool,
     /// MTU in bytes.
     pub mtu_bytes: u32,
@@ -247,150 +255,4 @@ impl Sysctl {
     pub fn is_optional(&self) -> bool {
         self.0.starts_with("ipv6/") || self.0.starts_with("bridge/")
     }
-}
-
-/// One step of the kernel's state. Steps are applied in order; each either happens entirely or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// Write a kernel parameter. An absent optional one counts as done.
-    WriteSysctl {
-        /// The namespace; `None` for the host.
-        netns: Option<NetnsId>,
-        /// The parameter.
-        key: Sysctl,
-        /// Its new value.
-        value: String,
-    },
-    /// Create a bridge with its mark, MAC and MTU, still down, without addresses.
-    CreateBridge {
-        /// Its name.
-        name: IfName,
-        /// Its mark.
-        mark: Mark,
-        /// Its Ethernet address.
-        mac: Mac,
-        /// MTU in bytes.
-        mtu_bytes: u32,
-    },
-    /// Create a veth pair: host end up and port of `bridge`, other end made inside `netns`, still down.
-    CreateVeth(Box<NewVeth>),
-    /// Change a link of the host; only the given fields.
-    SetLink {
-        /// The link.
-        name: IfName,
-        /// What to change.
-        change: LinkChange,
-    },
-    /// Change an interface inside a sandbox; only the given fields.
-    SetInterface {
-        /// The namespace.
-        netns: NetnsId,
-        /// The interface; `lo` for the loopback one.
-        name: IfName,
-        /// What to change.
-        change: LinkChange,
-    },
-    /// Add an address.
-    AddAddress {
-        /// The namespace; `None` for the host.
-        netns: Option<NetnsId>,
-        /// The interface.
-        interface: IfName,
-        /// The address with its prefix.
-        address: IpNetwork,
-    },
-    /// Remove an address. One that is gone counts as removed.
-    RemoveAddress {
-        /// The namespace; `None` for the host.
-        netns: Option<NetnsId>,
-        /// The interface.
-        interface: IfName,
-        /// The address with its prefix.
-        address: IpNetwork,
-    },
-    /// Add a route inside a sandbox, of protocol [`ROUTE_PROTOCOL`], replacing one to the same destination.
-    AddRoute {
-        /// The namespace.
-        netns: NetnsId,
-        /// The route.
-        route: RouteState,
-    },
-    /// Remove a route of protocol [`ROUTE_PROTOCOL`] from a sandbox. One that is gone counts as removed.
-    RemoveRoute {
-        /// The namespace.
-        netns: NetnsId,
-        /// The route.
-        route: RouteState,
-    },
-    /// Redirect port 53 of 127.0.0.11 inside a sandbox to `port` there, replacing an earlier redirection.
-    RedirectDns {
-        /// The namespace.
-        netns: NetnsId,
-        /// The port, for UDP and TCP.
-        port: u16,
-    },
-    /// Delete an interface of the host that carries `mark` (a bridge, or a veth pair with both ends). One that is gone
-    /// counts as deleted; one that carries another mark is an error.
-    DeleteLink {
-        /// Its name.
-        name: IfName,
-        /// The mark that it must carry.
-        mark: Mark,
-    },
-    /// Forget tracked flows that would go on to use a stale translation (conntrack).
-    ForgetFlows(FlowFilter),
-}
-
-/// A veth pair to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewVeth {
-    /// Name of the host end.
-    pub outside: IfName,
-    /// Its mark.
-    pub mark: Mark,
-    /// The bridge it becomes a port of.
-    pub bridge: IfName,
-    /// Reflective relay on the port.
-    pub hairpin: bool,
-    /// Port isolation on the port.
-    pub isolated: bool,
-    /// MTU of both ends in bytes.
-    pub mtu_bytes: u32,
-    /// The namespace of the other end.
-    pub netns: NetnsId,
-    /// Its name there.
-    pub inside: IfName,
-    /// Its Ethernet address.
-    pub mac: Mac,
-}
-
-/// Fields of a link to change; `None` leaves one as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkChange {
-    /// Administrative state.
-    pub up: Option<bool>,
-    /// MTU in bytes.
-    pub mtu_bytes: Option<u32>,
-    /// Ethernet address.
-    pub mac: Option<Mac>,
-    /// Bridge to become a port of (`Some(None)`: of none).
-    pub bridge: Option<Option<IfName>>,
-    /// Reflective relay on the bridge port.
-    pub hairpin: Option<bool>,
-    /// Port isolation on the bridge port.
-    pub isolated: Option<bool>,
-}
-
-/// Which tracked flows to forget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowFilter {
-    /// Flows that came to `port` of the host, whatever address, before translation.
-    ToHostPort {
-        /// The transport protocol.
-        protocol: Protocol,
-        /// The port that the flow was opened to.
-        port: u16,
-    },
-    /// Flows from or to a container's address.
-    OfAddress(IpAddr),
 }

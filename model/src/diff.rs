@@ -176,6 +176,13 @@ impl<'a> Plan<'a> {
             });
         }
         self.write_link_sysctls(name, age);
+        // Before it is up: until then nobody passes.
+        let filtered = standing.is_some_and(|there| there.filtered);
+        let change = LinkChange {
+            filtered: wished_unless(filtered, wished.filtered),
+            ..LinkChange::default()
+        };
+        self.set_link(None, name, change);
         let wished = shape(wished);
         let there = standing.map_or_else(|| as_created(&wished), shape);
         self.bring_link(None, name, (&wished, &there));
@@ -197,7 +204,7 @@ impl<'a> Plan<'a> {
             bridge: moved.then(|| wished.bridge.clone()),
             hairpin: setting(wished.hairpin, there.hairpin),
             isolated: setting(wished.isolated, there.isolated),
-            mac: None,
+            ..LinkChange::default()
         };
         self.set_link(None, name, change);
     }

@@ -43,6 +43,7 @@ fn wish() -> KernelState {
         mac: "02:42:0a:00:00:01".parse().unwrap(),
         addresses: BTreeSet::from(["10.0.0.1/24".parse().unwrap()]),
         mtu_bytes: 1450,
+        filtered: false,
         up: true,
     };
     let veth = VethState {
@@ -313,6 +314,38 @@ fn a_route_is_replaced_and_not_removed_first() {
         words(&diff(&wish(), &there, ME)),
         ["no route 10.9.0.0/16", "route 0.0.0.0/0"]
     );
+}
+
+#[test]
+fn a_bridge_is_filtered_before_it_is_up_and_one_of_others_never() {
+    let mut wished = wish();
+    bridge_of(&mut wished).filtered = true;
+    let set = |filtered| Op::SetLink {
+        name: name("br0"),
+        change: LinkChange {
+            filtered: Some(filtered),
+            ..LinkChange::default()
+        },
+    };
+    let made = diff(&wished, &empty_sandbox(), ME);
+    let place = |op: &Op| made.iter().position(|made| made == op);
+    let up = LinkChange {
+        up: Some(true),
+        ..LinkChange::default()
+    };
+    let up = Op::SetLink {
+        name: name("br0"),
+        change: up,
+    };
+    assert!(place(&set(true)).is_some() && place(&set(true)) < place(&up));
+    assert_eq!(diff(&wished, &wish(), ME), [set(true)]);
+    assert_eq!(diff(&wish(), &wished, ME), [set(false)]);
+
+    let mut theirs = wish();
+    bridge_of(&mut theirs).mark = None;
+    bridge_of(&mut wished).mark = None;
+    assert_eq!(diff(&wished, &theirs, ME), []);
+    assert_eq!(diff(&theirs, &wished, ME), []);
 }
 
 #[test]

@@ -86,13 +86,32 @@ fn one_attachment_is_a_pair_an_address_a_route_and_a_resolver() {
 #[test]
 fn bridge_options_reach_both_ends() {
     let mut quiet = member("quiet", 1, &["10.0.0.0/24"]);
-    spec(&mut quiet.0).icc = false;
     spec(&mut quiet.0).mtu_bytes = Some(1400);
     let plan = plan(&[&quiet]);
     let (_, veth) = plan.host.veths.first_key_value().unwrap();
     let (_, interface) = inside(&plan).interfaces.first_key_value().unwrap();
-    assert!(veth.isolated);
     assert_eq!((veth.mtu_bytes, interface.mtu_bytes), (1400, 1400));
+}
+
+#[test]
+fn without_icc_ports_are_isolated_where_the_firewall_would_not_decide() {
+    let isolated = |owned, icc, subnets: &[&str]| {
+        let mut quiet = member("quiet", 1, subnets);
+        spec(&mut quiet.0).icc = icc;
+        spec(&mut quiet.0).owned = owned;
+        plan(&[&quiet])
+            .host
+            .veths
+            .values()
+            .all(|veth| veth.isolated)
+    };
+    let (v4, both) = (&["10.0.0.0/24"][..], &["10.0.0.0/24", "fd00::/64"][..]);
+    assert!(!isolated(true, false, v4));
+    assert!(isolated(true, false, both));
+    assert!(isolated(false, false, v4));
+    for (owned, subnets) in [(true, v4), (true, both), (false, v4)] {
+        assert!(!isolated(owned, true, subnets));
+    }
 }
 
 #[test]

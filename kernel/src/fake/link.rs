@@ -29,6 +29,7 @@ impl Link {
             up: false,
             addresses: BTreeSet::new(),
             port: None,
+            filtered: false,
             sysctls: BTreeMap::new(),
         }
     }
@@ -138,6 +139,12 @@ impl Namespace {
                 .ok_or_else(|| refused(Errno::EINVAL, &action))?;
             port.hairpin = change.hairpin.unwrap_or(port.hairpin);
             port.isolated = change.isolated.unwrap_or(port.isolated);
+        }
+        if let Some(filtered) = change.filtered {
+            if link.kind != Kind::Bridge {
+                return Err(refused(Errno::EOPNOTSUPP, action));
+            }
+            link.filtered = filtered;
         }
         if let Some(mtu_bytes) = change.mtu_bytes {
             check_mtu(mtu_bytes, &action)?;

@@ -129,6 +129,8 @@ pub(super) struct Link {
     pub(super) up: bool,
     pub(super) addresses: BTreeSet<IpNetwork>,
     pub(super) port: Option<Port>,
+    /// Whether a bridge asks for iptables' verdict; nothing follows from it without br_netfilter.
+    pub(super) filtered: bool,
     /// Its own parameters, by family and key, those written so far.
     pub(super) sysctls: BTreeMap<(String, String), String>,
 }

@@ -79,7 +79,9 @@ impl Machine {
             }
             match &link.kind {
                 Kind::Bridge => {
-                    state.bridges.insert(name.clone(), bridge_state(link));
+                    let mut bridge = bridge_state(link);
+                    bridge.filtered &= self.has_br_netfilter;
+                    state.bridges.insert(name.clone(), bridge);
                 }
                 Kind::Veth { peer } => {
                     let peer = Some(peer).filter(|(netns, _)| known(netns));
@@ -133,6 +135,7 @@ fn bridge_state(link: &Link) -> BridgeState {
         mac: link.mac,
         addresses: link.reported_addresses(),
         mtu_bytes: link.mtu_bytes,
+        filtered: link.filtered,
         up: link.up,
     }
 }

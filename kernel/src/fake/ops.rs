@@ -24,7 +24,7 @@ impl Machine {
                 mtu_bytes,
             } => self.create_bridge(name, *mark, (*mac, *mtu_bytes)),
             Op::CreateVeth(veth) => self.create_veth(veth),
-            Op::SetLink { name, change } => self.reach(None)?.change_link(name, change),
+            Op::SetLink { name, change } => self.set_link(name, change),
             Op::SetInterface {
                 netns,
                 name,
@@ -108,6 +108,15 @@ impl Machine {
         self.add_link(self.host, outside, outer);
         self.add_link(veth.netns, inside, inner);
         Ok(())
+    }
+
+    fn set_link(&mut self, name: &IfName, change: &LinkChange) -> Result<(), KernelError> {
+        if change.filtered == Some(true) && !self.has_br_netfilter {
+            return Err(KernelError::NoBridgeFilter {
+                bridge: name.clone(),
+            });
+        }
+        self.reach(None)?.change_link(name, change)
     }
 
     fn set_interface(

@@ -1,5 +1,7 @@
 //! The steps, one by one. Each is done entirely or undone; knows what a step means, not why it is taken.
 
+mod deletion;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -9,6 +11,8 @@ use std::sync::Arc;
 use netd_model::desired::{LinkChange, Mark, NewVeth, Sysctl};
 use netd_model::{IfName, Mac, NetnsId, Op};
 use nix::libc;
+
+use deletion::doomed;
 
 use super::addresses::{self, LinkAddress};
 use super::namespace::Namespace;
@@ -266,6 +270,11 @@ impl<'a> Application<'a> {
     ) -> Result<(), KernelError> {
         let place = self.place(netns)?;
         let action = format!("change {name} in {}", place.id);
+        if change.filtered == Some(true) && !place.filters_bridges().map_err(refused(&*action))? {
+            return Err(KernelError::NoBridgeFilter {
+                bridge: name.clone(),
+            });
+        }
         let index = self.index(&place, name, &action)?;
         let bridge = match &change.bridge {
             None => None,
@@ -276,6 +285,7 @@ impl<'a> Application<'a> {
         // Settings of a port come after it has joined its bridge.
         [
             links::change_link(index, change, bridge),
+            links::change_bridge(index, change),
             links::change_port(index, change),
         ]
         .into_iter()
@@ -303,56 +313,6 @@ impl<'a> Application<'a> {
         };
         addresses::remove(&mut session, on).map_err(refuse)
     }
-
-    /// Deletes links, all in one message if there are several: the kernel waits 20 ms per message, not per link.
-    /// Gives how many are gone when it fails.
-    fn delete_links(&mut self, doomed: &[(&IfName, Mark)]) -> (usize, Result<usize, KernelError>) {
-        self.indexes.clear();
-        let mut session = self.linux.home.session();
-        let mut found = Vec::new();
-        let mut failure = None;
-        for (position, (name, mark)) in doomed.iter().enumerate() {
-            match links::by_name(&mut session, name) {
-                Ok(None) => {}
-                Ok(Some(link)) if link.mark == Some(*mark) => found.push(link.index),
-                Ok(Some(_)) => {
-                    let name = (*name).clone();
-                    failure = Some((position, KernelError::ForeignLink { name }));
-                }
-                Err(error) => {
-                    failure = Some((position, refused(format!("look at {name}"))(error)));
-                }
-            }
-            if failure.is_some() {
-                break;
-            }
-        }
-        let gone = match found[..] {
-            [] => Ok(()),
-            [index] => forgive(session.request(links::delete(index), 0)),
-            _ => {
-                // A number that nobody else uses: every link of the group goes.
-                let group = u32::try_from(random() >> 33).unwrap_or(1).max(1);
-                found
-                    .iter()
-                    .try_for_each(|index| {
-                        forgive(session.request(links::into_group(*index, group), 0))
-                    })
-                    .and_then(|()| forgive(session.request(links::delete_group(group), 0)))
-            }
-        };
-        match (gone, failure) {
-            (Err(error), _) => {
-                let names: Vec<&str> = doomed.iter().map(|(name, _)| name.as_str()).collect();
-                (
-                    0,
-                    Err(refused(format!("delete {}", names.join(", ")))(error)),
-                )
-            }
-            (Ok(()), Some((position, error))) => (position, Err(error)),
-            (Ok(()), None) => (doomed.len(), Ok(doomed.len())),
-        }
-    }
 }
 
 /// The number of a bridge. Asked beforehand, because the kernel takes a port off its old bridge before it looks whether
@@ -365,21 +325,6 @@ fn bridge_index(place: &Namespace, name: &IfName, action: &str) -> Result<u32, K
         return Err(refuse(libc::EOPNOTSUPP));
     }
     Ok(link.index)
-}
-
-fn doomed(op: &Op) -> Option<(&IfName, Mark)> {
-    match op {
-        Op::DeleteLink { name, mark } => Some((name, *mark)),
-        _ => None,
-    }
-}
-
-/// What went meanwhile, with its namespace, is as good as deleted.
-fn forgive(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if errno(&error) == Some(libc::ENODEV) => Ok(()),
-        other => other,
-    }
 }
 
 /// The first error is the caller's; that the undoing failed as well only shows here. The mark makes it be found.

@@ -9,7 +9,7 @@ use netd_model::{IfName, Mac};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkMessage,
+    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkMessage,
 };
 use nix::libc;
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
@@ -21,6 +21,10 @@ use super::session::{Session, errno};
 /// `IFLA_BRPORT_ISOLATED`).
 const PORT_HAIRPIN: u16 = 4;
 const PORT_ISOLATED: u16 = 33;
+/// Whether iptables and ip6tables see what a bridge switches, among its attributes (linux/if_link.h
+/// `IFLA_BR_NF_CALL_IPTABLES`, `IFLA_BR_NF_CALL_IP6TABLES`).
+const BRIDGE_CALLS_IPTABLES: u16 = 36;
+const BRIDGE_CALLS_IP6TABLES: u16 = 37;
 /// Size of a `struct ifinfomsg` in bytes (linux/rtnetlink.h).
 const INFO_BYTES: usize = 16;
 
@@ -47,6 +51,9 @@ pub(super) struct Link {
     pub(super) peer_nsid: Option<i32>,
     pub(super) hairpin: bool,
     pub(super) isolated: bool,
+    /// What a bridge says of itself; without br_netfilter nothing follows from it.
+    pub(super) calls_iptables: bool,
+    pub(super) calls_ip6tables: bool,
 }
 
 /// Reads the payload of an `RTM_NEWLINK`; `None` if the link has a name that netd cannot say.
@@ -66,6 +73,8 @@ pub(super) fn read_link(payload: &[u8]) -> Option<Link> {
         peer_nsid: None,
         hairpin: false,
         isolated: false,
+        calls_iptables: false,
+        calls_ip6tables: false,
     };
     let mut named = false;
     for (kind, value) in Attributes::new(payload.get(INFO_BYTES..)?) {
@@ -92,11 +101,21 @@ fn has(flags: u32, flag: libc::c_int) -> bool {
 }
 
 fn read_info(info: &[u8], link: &mut Link) {
+    let on = |value: &[u8]| value.first() == Some(&1);
     for (kind, value) in Attributes::new(info) {
         match kind {
             libc::IFLA_INFO_KIND => link.kind = text(value).unwrap_or_default(),
+            // The kind comes first (`rtnl_link_info_fill`, net/core/rtnetlink.c).
+            libc::IFLA_INFO_DATA if link.kind == "bridge" => {
+                for (kind, value) in Attributes::new(value) {
+                    match kind {
+                        BRIDGE_CALLS_IPTABLES => link.calls_iptables = on(value),
+                        BRIDGE_CALLS_IP6TABLES => link.calls_ip6tables = on(value),
+                        _ => {}
+                    }
+                }
+            }
             libc::IFLA_INFO_SLAVE_DATA => {
-                let on = |value: &[u8]| value.first() == Some(&1);
                 for (kind, value) in Attributes::new(value) {
                     match kind {
                         PORT_HAIRPIN => link.hairpin = on(value),
@@ -209,7 +228,7 @@ pub(super) fn mark_port(
     (RouteNetlinkMessage::NewLink(builder.build()), 0)
 }
 
-/// Request that changes the link `index`, apart from the settings of a bridge port; `bridge` is the index of the one
+/// Request that changes the link `index`, apart from the settings of a bridge or of its port; `bridge` is the index of the one
 /// to join, 0 for none. `None` if there is nothing to change.
 pub(super) fn change_link(
     index: u32,
@@ -235,6 +254,20 @@ pub(super) fn change_link(
         any = true;
     }
     any.then(|| RouteNetlinkMessage::SetLink(builder.build()))
+}
+
+/// Request that changes the settings of the bridge `index`; `None` if there is nothing to change.
+pub(super) fn change_bridge(index: u32, change: &LinkChange) -> Option<RouteNetlinkMessage> {
+    let filtered = change.filtered?;
+    let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Bridge)
+        .index(index)
+        .set_info_data(InfoData::Bridge(vec![
+            InfoBridge::NfCallIpTables(filtered),
+            InfoBridge::NfCallIp6Tables(filtered),
+        ]))
+        .build();
+    // As for ports, RTM_SETLINK would ignore it.
+    Some(RouteNetlinkMessage::NewLink(message))
 }
 
 /// Request that changes the settings of the bridge port `index`; `None` if there is nothing to change.

@@ -91,6 +91,9 @@ fn host(
     let pins = pins_by_nsid(linux, &mut session)?;
     drop(session);
     let names: BTreeMap<u32, &IfName> = links.iter().map(|link| (link.index, &link.name)).collect();
+    // Read only where it matters: of a hundred networks hardly one is without icc.
+    let says_filtered = |link: &Link| link.calls_iptables && link.calls_ip6tables;
+    let filters = links.iter().any(says_filtered) && linux.home.filters_bridges()?;
     let named = |name: &IfName| about.bridges.contains_key(name) || about.veths.contains_key(name);
     let mut state = HostState {
         sysctls: parameters(&linux.home, &about.sysctls)?,
@@ -107,6 +110,7 @@ fn host(
                     mac,
                     addresses: addresses::of_link(&addresses, link.index),
                     mtu_bytes: link.mtu_bytes,
+                    filtered: filters && says_filtered(link),
                     up: link.up,
                 };
                 state.bridges.insert(link.name.clone(), bridge);

@@ -61,6 +61,13 @@ impl Namespace {
         }
     }
 
+    /// Whether the kernel has br_netfilter. Not to be told from the attributes of a bridge: those are there, and can be
+    /// set, while the module is not loaded (`br_changelink`, net/bridge/br_netlink.c).
+    pub(super) fn filters_bridges(&self) -> io::Result<bool> {
+        let switch = Sysctl::global("bridge/bridge-nf-call-iptables");
+        Ok(self.read_parameter(&switch)?.is_some())
+    }
+
     fn parameter(&self, key: &Sysctl, access: OFlags) -> io::Result<File> {
         let flags = access | OFlags::CLOEXEC;
         let (family, rest) = key.path().split_once('/').unwrap_or_default();

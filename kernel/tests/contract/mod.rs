@@ -12,10 +12,12 @@
     reason = "a test that cannot make its values shall fail"
 )]
 
+pub mod bridges;
 pub mod links;
 pub mod machine;
 pub mod ports;
 pub mod random;
+pub mod routes;
 pub mod sandboxes;
 pub mod wish;
 
@@ -27,18 +29,23 @@ macro_rules! contract_suite {
         contract_suite!(@each $new, links:
             what_was_applied_is_observed_and_needs_no_step,
             a_state_without_ipv6_is_observed_too,
-            steps_may_be_repeated,
             a_link_is_deleted_only_under_its_mark,
             a_pair_under_a_taken_name_leaves_nothing,
+            a_stolen_link_is_told_of_and_made_anew,
+            a_failing_step_stops_the_list_and_is_named,
+        );
+        contract_suite!(@each $new, bridges:
             a_bridge_under_a_taken_name_leaves_the_stranger_alone,
             only_a_bridge_has_ports,
             a_deleted_bridge_cuts_its_ports_off,
             a_bridge_keeps_its_mac_and_mtu_as_ports_come_and_go,
-            a_stolen_link_is_told_of_and_made_anew,
-            a_failing_step_stops_the_list_and_is_named,
+            a_filtered_bridge_stays_so_until_it_is_changed_back,
+            foreign_objects_are_shown_when_named_and_stay_untouched,
+        );
+        contract_suite!(@each $new, routes:
+            steps_may_be_repeated,
             a_route_needs_a_way_to_its_gateway,
             absent_parameters_are_told_apart,
-            foreign_objects_are_shown_when_named_and_stay_untouched,
             routed_subnets_are_the_others,
         );
         contract_suite!(@each $new, sandboxes:

@@ -24,14 +24,15 @@ struct RandomWish {
 
 fn any_net() -> impl Strategy<Value = Net> {
     let mtu = prop::sample::select(vec![1280_u32, 1400, 1500]);
-    let flags = any::<(bool, bool, bool)>();
+    let flags = any::<[bool; 4]>();
     (1..5_u8, 0..2_u8, mtu, flags).prop_map(|(number, generation, mtu_bytes, flags)| Net {
         number,
         generation,
         mtu_bytes,
-        ipv6: flags.0,
-        hairpin: flags.1,
-        isolated: flags.2,
+        ipv6: flags[0],
+        hairpin: flags[1],
+        isolated: flags[2],
+        filtered: flags[3],
     })
 }
 

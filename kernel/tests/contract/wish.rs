@@ -27,6 +27,7 @@ pub struct Net {
     pub ipv6: bool,
     pub hairpin: bool,
     pub isolated: bool,
+    pub filtered: bool,
 }
 
 impl Net {
@@ -38,6 +39,7 @@ impl Net {
             ipv6: true,
             hairpin: true,
             isolated: true,
+            filtered: true,
         }
     }
 
@@ -102,6 +104,7 @@ pub fn add_bridge(state: &mut KernelState, net: &Net) {
         mac: mac(net.v4(1)),
         addresses: net.addresses(1),
         mtu_bytes: net.mtu_bytes,
+        filtered: net.filtered,
         up: true,
     };
     let parameters = [

@@ -104,11 +104,13 @@ fn host(links: &[Value], wished: &KernelState) -> HostState {
         match kind(link) {
             "bridge" => {
                 let common = interface(link);
+                let data = &link["linkinfo"]["info_data"];
                 let bridge = BridgeState {
                     mark: text(link, "ifalias").parse().ok(),
                     mac: common.mac,
                     addresses: common.addresses,
                     mtu_bytes: common.mtu_bytes,
+                    filtered: data["nf_call_iptables"] == 1 && data["nf_call_ip6tables"] == 1,
                     up: common.up,
                 };
                 state.bridges.insert(name_of(link), bridge);

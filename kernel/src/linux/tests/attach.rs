@@ -1,22 +1,14 @@
-//! Links, addresses, routes and parameters.
+//! A whole wish, made true, mended, and timed.
 
 use std::time::Instant;
 
 use netd_model::desired::{
-    BridgeState, HostState, InterfaceState, KernelState, LinkChange, RouteState, SandboxState,
-    Sysctl, VethState,
+    BridgeState, HostState, InterfaceState, KernelState, RouteState, SandboxState, Sysctl,
+    VethState,
 };
 use netd_model::diff::diff;
 
 use super::*;
-use crate::KernelError;
-
-fn up() -> LinkChange {
-    LinkChange {
-        up: Some(true),
-        ..LinkChange::default()
-    }
-}
 
 /// A bridge, and one container on it with everything.
 fn wish(netns: NetnsId) -> KernelState {
@@ -37,6 +29,7 @@ fn wish(netns: NetnsId) -> KernelState {
             .map(|text| text.parse().unwrap())
             .into(),
         mtu_bytes: 1400,
+        filtered: true,
         up: true,
     };
     let interface = InterfaceState {
@@ -105,6 +98,7 @@ fn a_wish_comes_true_once_and_is_seen_so_by_iproute2() {
             "netd:0101010101010101:network:0101010101010101",
             "mtu 1400",
             "02:42:00:00:00:01",
+            "nf_call_iptables 1 nf_call_ip6tables 1 nf_call_arptables 0",
             ",UP",
         ] {
             assert!(bridge.contains(part), "{part} in {bridge}");
@@ -169,6 +163,8 @@ fn what_was_changed_or_stolen_is_seen_and_mended() {
             "ip addr flush dev br0",
             "sysctl -qw net.ipv4.ip_forward=0",
             "ip link set veth1 type bridge_slave isolated off",
+            "ip link set br0 type bridge nf_call_iptables 0",
+            "ip link set br0 type bridge nf_call_ip6tables 0",
             "ip link set veth1 down",
         ] {
             run(theft);
@@ -188,155 +184,6 @@ fn what_was_changed_or_stolen_is_seen_and_mended() {
             guest.run(theft);
             assert_ne!(mend(), [], "{theft}");
         }
-    });
-}
-
-#[test]
-fn nothing_that_carries_another_mark_is_made_over_or_deleted() {
-    in_new_namespace(|linux| {
-        let guest = Guest::start();
-        let netns = pinned(&linux, &guest).netns;
-        run("ip link add br0 type bridge");
-        run("ip link add veth1 type veth peer name other");
-        let refused = |op: Op| {
-            let error = linux.apply(&[op]).unwrap_err();
-            assert!(
-                matches!(error.source, KernelError::ForeignLink { .. }),
-                "{error:?}"
-            );
-        };
-        let before = run("ip link | wc -l");
-        refused(new_bridge("br0"));
-        refused(Op::CreateVeth(Box::new(new_veth("veth1", "br0", netns))));
-        for link in ["br0", "veth1"] {
-            refused(Op::DeleteLink {
-                name: name(link),
-                mark: bridge_mark(1),
-            });
-        }
-        linux.apply(&[new_bridge("br1")]).unwrap();
-        refused(Op::DeleteLink {
-            name: name("br1"),
-            mark: bridge_mark(9),
-        });
-        linux
-            .apply(&[Op::DeleteLink {
-                name: name("br1"),
-                mark: bridge_mark(1),
-            }])
-            .unwrap();
-        linux
-            .apply(&[Op::DeleteLink {
-                name: name("br1"),
-                mark: bridge_mark(1),
-            }])
-            .unwrap();
-        assert_eq!(run("ip link | wc -l"), before);
-    });
-}
-
-#[test]
-fn a_failed_step_leaves_nothing_and_says_which_it_was() {
-    in_new_namespace(|linux| {
-        let guest = Guest::start();
-        let netns = pinned(&linux, &guest).netns;
-        linux.apply(&[new_bridge("br0")]).unwrap();
-        guest.run("ip link add eth0 type bridge");
-        let before = run("ip link");
-        let error = linux
-            .apply(&[
-                Op::SetLink {
-                    name: name("br0"),
-                    change: up(),
-                },
-                Op::CreateVeth(Box::new(new_veth("veth1", "br0", netns))),
-                Op::SetLink {
-                    name: name("br0"),
-                    change: up(),
-                },
-            ])
-            .unwrap_err();
-        assert_eq!(error.index, 1);
-        assert!(!run("ip link").contains("veth1"), "{before}");
-        let gone = NetnsId {
-            dev: netns.dev,
-            inode: 1,
-        };
-        let error = linux
-            .apply(&[Op::CreateVeth(Box::new(new_veth("veth1", "br0", gone)))])
-            .unwrap_err();
-        assert!(matches!(error.source, KernelError::SandboxGone { .. }));
-    });
-}
-
-#[test]
-fn many_links_are_deleted_in_the_time_of_one() {
-    in_new_namespace(|linux| {
-        let guest = Guest::start();
-        let netns = pinned(&linux, &guest).netns;
-        linux.apply(&[new_bridge("br0")]).unwrap();
-        let pair = |number: usize| NewVeth {
-            inside: name(&format!("eth{number}")),
-            ..new_veth(&format!("veth{number}"), "br0", netns)
-        };
-        let made: Vec<Op> = (0..50)
-            .map(|number| Op::CreateVeth(Box::new(pair(number))))
-            .collect();
-        linux.apply(&made).unwrap();
-        run("ip link add bystander type bridge");
-        let gone: Vec<Op> = (0..50)
-            .map(|number| Op::DeleteLink {
-                name: pair(number).outside,
-                mark: endpoint_mark(2),
-            })
-            .collect();
-        let start = Instant::now();
-        linux.apply(&gone).unwrap();
-        eprintln!("50 links deleted in {:?}", start.elapsed());
-        let left = run("ip -br link");
-        assert!(
-            !left.contains("veth") && left.contains("bystander") && left.contains("br0"),
-            "{left}"
-        );
-    });
-}
-
-#[test]
-fn the_second_address_of_a_subnet_survives_the_first() {
-    in_new_namespace(|linux| {
-        linux.apply(&[new_bridge("br0")]).unwrap();
-        let address = |text: &str| text.parse().unwrap();
-        let add = |text| Op::AddAddress {
-            netns: None,
-            interface: name("br0"),
-            address: address(text),
-        };
-        let remove = |text| Op::RemoveAddress {
-            netns: None,
-            interface: name("br0"),
-            address: address(text),
-        };
-        linux
-            .apply(&[
-                add("10.1.0.1/24"),
-                add("10.1.0.2/24"),
-                add("10.1.0.2/24"),
-                add("fd00::1/64"),
-                add("fd00::1/64"),
-            ])
-            .unwrap();
-        linux
-            .apply(&[
-                remove("10.1.0.1/24"),
-                remove("10.1.0.1/24"),
-                remove("10.7.0.1/24"),
-            ])
-            .unwrap();
-        let shown = run("ip -br addr show br0");
-        assert!(
-            shown.contains("10.1.0.2/24") && !shown.contains("10.1.0.1/24"),
-            "{shown}"
-        );
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod attach;
 mod flows;
+mod links;
 mod ports;
 mod resolver;
 mod sandboxes;
@@ -13,7 +14,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use netd_model::desired::{Mark, NewVeth};
+use netd_model::desired::{LinkChange, Mark, NewVeth};
 use netd_model::{EndpointId, IfName, InstanceId, Mac, NetnsId, NetworkId, Op, Sandbox};
 use nix::sched::{CloneFlags, unshare};
 
@@ -141,6 +142,13 @@ fn bridge_mark(number: u8) -> Mark {
 
 fn endpoint_mark(number: u8) -> Mark {
     Mark::endpoint(instance(), EndpointId::from_bytes([number; 32]))
+}
+
+fn up() -> LinkChange {
+    LinkChange {
+        up: Some(true),
+        ..LinkChange::default()
+    }
 }
 
 fn new_bridge(bridge: &str) -> Op {

@@ -1,0 +1,192 @@
+//! Why the kernel or the firewall did not do what was asked, in sentences for the user.
+
+use std::net::IpAddr;
+
+use netd_model::container::Anchor;
+use netd_model::{IfName, NetnsId, PortRange, Protocol};
+
+/// The kernel did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// A system call or netlink request failed.
+    #[error("cannot {action}")]
+    Os {
+        /// What was tried, on what: an infinitive such as `create bridge docker0`.
+        action: String,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The sandbox is not pinned: it ended, or was never adopted.
+    #[error("network namespace {netns} is gone")]
+    SandboxGone {
+        /// Its identity.
+        netns: NetnsId,
+    },
+    /// Something with that name is there and is not netd's.
+    #[error("interface {name} exists and was not made by netd; rename or remove it")]
+    ForeignLink {
+        /// The interface.
+        name: IfName,
+    },
+    /// The kernel has no br_netfilter, or has not loaded it, so no rule sees what a bridge switches.
+    #[error(
+        "cannot keep the members of bridge {bridge} apart (icc=false): the kernel does not show bridged packets to iptables; load the module br_netfilter (modprobe br_netfilter)"
+    )]
+    NoBridgeFilter {
+        /// The bridge.
+        bridge: IfName,
+    },
+    /// A tool that is needed says no.
+    #[error("{tool} failed while trying to {action}: {message}")]
+    Tool {
+        /// The program.
+        tool: String,
+        /// What was tried.
+        action: String,
+        /// What it printed.
+        message: String,
+    },
+}
+
+/// A step failed.
+#[derive(Debug, thiserror::Error)]
+#[error("step {index} failed: {source}")]
+pub struct ApplyError {
+    /// Position of the step in the list.
+    pub index: usize,
+    /// Why.
+    #[source]
+    pub source: KernelError,
+}
+
+/// A namespace cannot be taken into netd's care.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// No such process.
+    #[error("process {pid} does not exist (it may have ended meanwhile)")]
+    NoSuchProcess {
+        /// The process id.
+        pid: u32,
+    },
+    /// The process holds no such descriptor.
+    #[error("process {pid} has no open descriptor {fd}")]
+    NoSuchDescriptor {
+        /// The process id.
+        pid: u32,
+        /// The descriptor.
+        fd: u32,
+    },
+    /// The file is no network namespace.
+    #[error("descriptor {fd} of process {pid} is no network namespace but {found}")]
+    NotANamespace {
+        /// The process id.
+        pid: u32,
+        /// The descriptor.
+        fd: u32,
+        /// What it refers to.
+        found: String,
+    },
+    /// The namespace is the daemon's own: a container there is in host mode.
+    #[error("the namespace is the host's own; use the network \"host\" for that")]
+    OwnNamespace,
+    /// What was known is no more.
+    #[error("network namespace {netns} (of {anchor:?}) has ended")]
+    Gone {
+        /// Its identity.
+        netns: NetnsId,
+        /// Where it was looked for.
+        anchor: Anchor,
+    },
+    /// A system call failed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// A host port is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReservePortError {
+    /// A process listens there.
+    #[error("port {port}/{protocol} on {host_ip} is in use by {}", holder.as_deref().unwrap_or("another process"))]
+    Taken {
+        /// The transport protocol.
+        protocol: Protocol,
+        /// The host address.
+        host_ip: IpAddr,
+        /// The port.
+        port: u16,
+        /// The process, as `nginx (pid 4711)`.
+        holder: Option<String>,
+    },
+    /// The address is none of the host's.
+    #[error(
+        "{host_ip} is not an address of this host; publish on one that is, or leave it out for all"
+    )]
+    NotMyAddress {
+        /// The host address.
+        host_ip: IpAddr,
+    },
+    /// The kernel refused for another reason, such as too many open files.
+    #[error("cannot take ports {ports}/{protocol} on {host_ip}")]
+    Os {
+        /// The transport protocol.
+        protocol: Protocol,
+        /// The host address.
+        host_ip: IpAddr,
+        /// The ports.
+        ports: PortRange,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The firewall did not take the rules.
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    /// The program is not installed.
+    #[error(
+        "{program} is not installed; netd needs it for its firewall rules (Debian package iptables)"
+    )]
+    Missing {
+        /// The program.
+        program: String,
+    },
+    /// A match or target is not to be had.
+    #[error(
+        "iptables cannot use {feature}: {message}; load the kernel module xt_{module} or install it"
+    )]
+    Feature {
+        /// The match or target in words.
+        feature: String,
+        /// The module that has it.
+        module: String,
+        /// What iptables said.
+        message: String,
+    },
+    /// Both flavours hold rules.
+    #[error(
+        "rules stand in both iptables-legacy and iptables-nft ({detail}); netd will not add to the mixture"
+    )]
+    Mixed {
+        /// Which.
+        detail: String,
+    },
+    /// The program refused the rules.
+    #[error("{program} refused the rules: {message}")]
+    Refused {
+        /// The program.
+        program: String,
+        /// What it said.
+        message: String,
+    },
+    /// The program could not be run.
+    #[error("cannot run {program}")]
+    Exec {
+        /// The program.
+        program: String,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}
