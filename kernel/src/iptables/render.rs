@@ -5,10 +5,12 @@
 //! 2. DOCKER drops what was not translated: no way to a container past its published ports, whatever FORWARD's policy.
 //! 3. An internal network is closed by interface too: an address can be forged, an interface cannot.
 //! 4. Neighbours reach each other's published ports: masquerading brings the replies back to the host, and without
-//!    icc an ACCEPT lets them pass. (With `bridge-nf-call-iptables` the kernel turns such a packet round inside the
-//!    bridge, where isolated bridge ports stop it: there the DROP of 6 alone must keep neighbours apart.)
+//!    icc an ACCEPT lets them pass. (On a filtered bridge the kernel turns such a packet round inside the bridge, where
+//!    isolated ports would stop it.)
 //! 5. The raw table keeps 127.0.0.0/8 of the host closed, though bridges have `route_localnet`.
-//! 6. Without icc the DROP stands in the network's place, not at the end of FORWARD; it says the same there.
+//! 6. Without icc the DROP stands in the network's place, not at the end of FORWARD; it says the same there. It sees
+//!    what the bridge switches because that is filtered ([`netd_model::desired::BridgeState::filtered`]), where Docker
+//!    turns on `bridge-nf-call-iptables` for every bridge.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};

@@ -52,8 +52,67 @@ fn containers_reach_their_neighbours_and_the_world() {
         lab.reaches("host", "10.1.0.12:81", "10.1.0.1");
         lab.reaches("a1", "192.0.2.2:7000", "192.0.2.1");
         lab.reaches("n1", "192.0.2.2:7000", "192.0.2.1");
-        lab.does_not_reach("n1", "10.4.0.12:81");
     });
+}
+
+#[test]
+fn members_without_icc_meet_only_at_published_ports() {
+    everywhere(|lab| {
+        for port in ["80", "81"] {
+            lab.does_not_reach("n2", &format!("10.4.0.11:{port}"));
+            lab.does_not_reach("n1", &format!("10.4.0.12:{port}"));
+        }
+        assert!(!pings(lab, "n1", "10.4.0.12"));
+        let datagram = ("n2", "10.4.0.12");
+        assert!(!datagram_arrives(lab, datagram, ("n1", "10.4.0.11:53")));
+        // As in Docker, they see each other on the wire.
+        let neighbours = lab.node("n1").sh("ip neigh show 10.4.0.12");
+        assert!(neighbours.contains("lladdr"), "{neighbours}");
+
+        lab.reaches("n2", "192.0.2.1:8070", "10.4.0.1");
+        lab.reaches("n2", "10.4.0.1:8070", "10.4.0.1");
+        lab.reaches("n1", "192.0.2.1:8070", "10.4.0.1");
+        lab.reaches("outside", "192.0.2.1:8070", "192.0.2.2");
+        lab.reaches("host", "10.4.0.12:81", "10.4.0.1");
+        // It takes the rule and the bridge's own attribute.
+        lab.host.iptables("-D FORWARD -i br-n -o br-n -j DROP");
+        lab.reaches("n1", "10.4.0.12:81", "10.4.0.11");
+        assert!(pings(lab, "n1", "10.4.0.12"));
+    });
+}
+
+#[test]
+fn only_a_bridge_that_asks_for_it_is_filtered() {
+    for filter in [BridgeFilter::Off, BridgeFilter::On] {
+        let lab = Lab::new(FLAVOURS[0], filter);
+        let all = filter == BridgeFilter::On;
+        lab.host.iptables("-I FORWARD -i br-a -o br-a -j DROP");
+        if all {
+            lab.does_not_reach("a1", "10.1.0.12:81");
+        } else {
+            lab.reaches("a1", "10.1.0.12:81", "10.1.0.11");
+        }
+        let call = |value| {
+            let bridge = format!("ip link set br-n type bridge nf_call_iptables {value}");
+            lab.host.node.sh(&bridge);
+        };
+        call(0);
+        if all {
+            lab.does_not_reach("n1", "10.4.0.12:81");
+        } else {
+            lab.reaches("n1", "10.4.0.12:81", "10.4.0.11");
+        }
+        call(1);
+        lab.does_not_reach("n1", "10.4.0.12:81");
+    }
+}
+
+/// Whether an echo request of `from` is answered.
+fn pings(lab: &Lab, from: &str, to: &str) -> bool {
+    let answer = lab
+        .node(from)
+        .sh(&format!("ping -c1 -W1 {to} || echo unanswered"));
+    !answer.contains("unanswered")
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether the bridges show their frames to iptables (`bridge-nf-call-iptables`).
+/// Whether all bridges show their frames to iptables (`bridge-nf-call-iptables`); `br-n`, without icc, always does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum BridgeFilter {
     Off,
@@ -106,23 +106,17 @@ impl Lab {
         let mut nodes = BTreeMap::new();
         for bridge in ["br-a", "br-b", "br-i", "br-n"] {
             let (_, _, subnet) = CONTAINERS.iter().find(|one| one.1 == bridge).unwrap();
+            let filtered = u8::from(bridge == "br-n");
             host.node.sh(&format!(
-                "ip link set lo up; ip link add {bridge} type bridge; ip addr add {subnet}.1/24 dev {bridge}
+                "ip link set lo up; ip link add {bridge} type bridge nf_call_iptables {filtered}; ip addr add {subnet}.1/24 dev {bridge}
                  ip link set {bridge} up; echo 1 > /proc/sys/net/ipv4/conf/{bridge}/route_localnet"
             ));
         }
-        // Without bridge-nf it is the bridge's ports that keep neighbours apart; with it, the rule for FORWARD. Both at
-        // once would keep a neighbour from a published port too: bridge-nf turns such a packet round inside the bridge.
-        let isolated = match filter {
-            BridgeFilter::Off => "on",
-            BridgeFilter::On => "off",
-        };
         for (name, bridge, subnet) in CONTAINERS {
             let node = Node::new();
-            let isolated = if bridge == "br-n" { isolated } else { "off" };
             host.node.sh(&format!(
                 "ip link add v{name} type veth peer name eth0 netns {0}; ip link set v{name} master {bridge} up
-                 bridge link set dev v{name} hairpin on isolated {isolated}",
+                 bridge link set dev v{name} hairpin on",
                 node.netns
             ));
             node.sh(&format!(
