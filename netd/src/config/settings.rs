@@ -112,6 +112,14 @@ impl Settings {
     /// [`SettingsError`] names the option, its value and the reason.
     pub fn new(options: Options) -> Result<Self, SettingsError> {
         check_default_bridge(&options)?;
+        if options.icc == Some(false) && options.iptables == Some(false) {
+            let reason = "containers are kept apart by firewall rules; leave one of them out";
+            return Err(SettingsError::Conflict {
+                one: "icc=false",
+                other: "iptables=false",
+                reason,
+            });
+        }
         if let Some(mtu) = options.mtu.filter(|mtu| !MTU_BYTES.contains(mtu)) {
             return Err(wrong("mtu", mtu, "an MTU has 68 to 65535 bytes"));
         }
@@ -299,6 +307,10 @@ mod tests {
                 "no part of docker0",
             ),
             (r#"{"fixed-cidr": "10.0.1.0/25"}"#, "give that with bip"),
+            (
+                r#"{"icc": false, "iptables": false}"#,
+                "icc=false and iptables=false exclude each other",
+            ),
             (r#"{"mtu": 10}"#, "68 to 65535"),
             (
                 r#"{"default-address-pools": [{"base": "10.0.0.0/16", "size": 8}]}"#,
