@@ -129,14 +129,13 @@ fn bridge_sysctls(network: &Network, spec: &BridgeSpec) -> BTreeMap<Sysctl, Stri
     // A port published on 127.0.0.1 leaves by the bridge with that sender; without this the kernel takes it for a
     // martian (ip-sysctl.rst). The firewall keeps neighbours from using it the other way (CVE-2020-8558).
     set("ipv4", "route_localnet", "1");
-    if spec.owned && has_ipv6(network) {
-        // Written although it is the kernel's default: the host's administrator may have changed that.
-        set("ipv6", "disable_ipv6", "0");
-        // A container must not become the host's router (CVE-2020-13401).
+    if spec.owned {
+        // A container must not become the host's router (CVE-2020-13401), not even when somebody turns IPv6 on later.
         set("ipv6", "accept_ra", "0");
-    } else if spec.owned {
-        // Otherwise the bridge gets a link-local address, and containers reach the host by it, past the IPv4 rules.
-        set("ipv6", "disable_ipv6", "1");
+        // Without IPv6: or the bridge gets a link-local address, and containers reach the host by it, past the IPv4
+        // rules. With it: written although it is the kernel's default, which the host's administrator may have changed.
+        let disabled = if has_ipv6(network) { "0" } else { "1" };
+        set("ipv6", "disable_ipv6", disabled);
     }
     sysctls
 }
@@ -287,6 +286,7 @@ mod tests {
             sysctls(&plan.state),
             [
                 "ipv4/conf/br-abababababab/route_localnet=1",
+                "ipv6/conf/br-abababababab/accept_ra=0",
                 "ipv6/conf/br-abababababab/disable_ipv6=1"
             ]
         );
