@@ -21,6 +21,7 @@ use netd_model::desired::KernelState;
 use netd_model::{Container, EndpointId, Network, Ruleset};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 /// How long anything may take that does happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -239,6 +240,14 @@ impl Bench {
         let runtime = &self.daemon.as_ref().expect("a daemon runs").0;
         let result = runtime.block_on(async { tokio::time::timeout(DEADLINE, work).await });
         result.expect("done in time")
+    }
+
+    /// Begins something beside others.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.daemon.as_ref().expect("a daemon runs").0.spawn(work)
     }
 
     /// Looks something up.

@@ -13,10 +13,12 @@ fn sixty_four_containers_by_eight_callers_are_all_right() {
     let bench = Bench::new();
     let baseline = bench.baseline();
     bench.create("n", "10.9.0.0/24").unwrap();
-    let callers: Vec<_> = (0..8).map(|caller| bench_caller(&bench, caller)).collect();
+    let callers: Vec<_> = (0..8)
+        .map(|number| bench.spawn(caller(&bench, number)))
+        .collect();
     bench.wait(async {
         for caller in callers {
-            tokio::spawn(caller).await.unwrap().unwrap();
+            caller.await.unwrap().unwrap();
         }
     });
     let addresses = bench.look(|state| {
@@ -34,22 +36,18 @@ fn sixty_four_containers_by_eight_callers_are_all_right() {
     assert_eq!(bench.baseline(), baseline);
 }
 
-fn bench_caller(
+fn caller(
     bench: &Bench,
-    caller: u16,
+    number: u16,
 ) -> impl Future<Output = Result<(), EngineError>> + Send + 'static {
     let engine = bench.engine();
     let new: Vec<_> = (0..8)
-        .map(|number| {
+        .map(|own| {
             let wish = Wish {
-                ports: vec![
-                    format!("{}:80", 9000 + caller * 8 + number)
-                        .parse()
-                        .unwrap(),
-                ],
+                ports: vec![format!("{}:80", 9000 + number * 8 + own).parse().unwrap()],
                 ..Wish::default()
             };
-            let name = format!("c{caller}-{number}");
+            let name = format!("c{number}-{own}");
             process(bench.world.spawn_process(), &name, "n", wish)
         })
         .collect();
@@ -73,16 +71,13 @@ fn a_storm_of_contrary_wishes_passes() {
         let pids: Vec<u32> = names.iter().map(|_| bench.world.spawn_process()).collect();
         let mut storm = Vec::new();
         for (name, pid) in names.iter().zip(&pids) {
-            storm.push(tokio_task(&bench, life(Arc::clone(&engine), name, *pid)));
+            storm.push(bench.spawn(life(Arc::clone(&engine), name, *pid)));
         }
         for number in 0..3 {
-            storm.push(tokio_task(
-                &bench,
-                network_life(Arc::clone(&engine), number),
-            ));
+            storm.push(bench.spawn(network_life(Arc::clone(&engine), number)));
         }
         let looking = Arc::clone(&engine);
-        storm.push(tokio_task(&bench, async move {
+        storm.push(bench.spawn(async move {
             for _ in 0..5 {
                 let _ = looking.reconcile().await;
                 let _ = looking.prune_networks().await;
@@ -117,13 +112,6 @@ fn a_storm_of_contrary_wishes_passes() {
         check(&bench, "after the storm, all removed");
         assert_eq!(bench.baseline(), baseline);
     }
-}
-
-fn tokio_task(
-    bench: &Bench,
-    work: impl Future<Output = ()> + Send + 'static,
-) -> tokio::task::JoinHandle<()> {
-    bench.wait(async { tokio::spawn(work) })
 }
 
 async fn life(engine: Arc<Engine>, name: &'static str, pid: u32) {

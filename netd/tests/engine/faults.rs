@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use netd::engine::Wish;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, publishing};
 use crate::steps::{Step, remove_all, story, take};
 use crate::whole::check;
 
@@ -201,4 +201,27 @@ fn nothing_comes_up_without_its_rules() {
             .is_empty()
     });
     check(&bench, "once the rules stand");
+}
+
+#[test]
+fn a_port_that_was_refused_is_not_published_once_the_disk_has_room() {
+    let bench = Bench::new();
+    let (_, web) = bench
+        .run("web", "bridge", publishing(&["8080:80"]))
+        .unwrap();
+    let told = story(&bench);
+    bench.world.refuse_next_rules("no room for rules");
+    bench.disk.fill_after(1);
+    take(&bench, &Step::Publish("web", "9090:90")).unwrap_err();
+    let ports = move |bench: &Bench| {
+        let id = web.id;
+        bench.look(move |state| state.endpoints_of(id)[0].ports.len())
+    };
+    assert_eq!(ports(&bench), 2, "the store does not take it back yet");
+    bench.disk.clear();
+    bench.wait(bench.engine().reconcile()).unwrap();
+    assert_eq!(story(&bench), told);
+    check(&bench, "as before");
+    take(&bench, &Step::Publish("web", "9090:90")).unwrap();
+    check(&bench, "asked again");
 }

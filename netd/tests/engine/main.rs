@@ -1,10 +1,19 @@
 //! The engine over the fake machine: what it promises, in peace, under faults, and killed at every instant.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot make its values shall fail, and say what led to it"
+)]
+
 mod bench;
 mod crash;
 mod crowd;
+mod default_network;
 mod faults;
 mod others;
 mod peace;
+mod random;
 mod steps;
 mod whole;
