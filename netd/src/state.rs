@@ -3,14 +3,19 @@
 //! The state is the sum of its changes: [`State::apply`] is the only way to alter it, at run time and when a snapshot
 //! is loaded. It decides nothing, waits for nothing and touches nothing outside itself.
 
+mod apply;
+mod ports;
+
+pub use ports::PortTable;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use netd_ipam::{Claim, Pool};
+use netd_ipam::Pool;
 use netd_model::{
     Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, NetnsId,
-    Network, NetworkId, NetworkName, Phase, Protocol, PublishedPort,
+    Network, NetworkId, NetworkName, Phase,
 };
 
 use crate::store::{Change, Reservation, Snapshot};
@@ -33,57 +38,6 @@ pub struct State {
     reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
     ports: PortTable,
     next_rank: u64,
-}
-
-/// Who has which host port.
-#[derive(Debug, Default)]
-pub struct PortTable(BTreeMap<(Protocol, u16), Vec<(IpAddr, EndpointId)>>);
-
-impl PortTable {
-    /// The endpoint other than `asker` that has one of the ports, and that port.
-    #[must_use]
-    pub fn holder(&self, wanted: &PublishedPort, asker: EndpointId) -> Option<(u16, EndpointId)> {
-        let (first, last) = (wanted.host_ports.first(), wanted.host_ports.last());
-        self.0
-            .range((wanted.protocol, first)..=(wanted.protocol, last))
-            .find_map(|((_, port), holders)| {
-                let clash = |(ip, endpoint): &&(IpAddr, EndpointId)| {
-                    *endpoint != asker
-                        && ip.is_ipv4() == wanted.host_ip.is_ipv4()
-                        && (ip.is_unspecified()
-                            || wanted.host_ip.is_unspecified()
-                            || *ip == wanted.host_ip)
-                };
-                holders
-                    .iter()
-                    .find(clash)
-                    .map(|(_, endpoint)| (*port, *endpoint))
-            })
-    }
-
-    fn put(&mut self, endpoint: &Endpoint) {
-        for published in &endpoint.ports {
-            for port in published.host_ports.iter() {
-                self.0
-                    .entry((published.protocol, port))
-                    .or_default()
-                    .push((published.host_ip, endpoint.id));
-            }
-        }
-    }
-
-    fn remove(&mut self, endpoint: &Endpoint) {
-        for published in &endpoint.ports {
-            for port in published.host_ports.iter() {
-                if let Some(holders) = self.0.get_mut(&(published.protocol, port)) {
-                    holders.retain(|(_, holder)| *holder != endpoint.id);
-                    if holders.is_empty() {
-                        self.0.remove(&(published.protocol, port));
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// A word fits no object, or several.
@@ -131,195 +85,6 @@ impl State {
             state.apply(&change);
         }
         state
-    }
-
-    /// Makes one change, which the journal has.
-    pub fn apply(&mut self, change: &Change) {
-        match change {
-            Change::PutNetwork(network) => self.put_network(network),
-            Change::RemoveNetwork(id) => {
-                if let Some(network) = self.networks.remove(id) {
-                    self.network_names.remove(&network.name);
-                }
-                self.pools.remove(id);
-                self.of_network.remove(id);
-                self.reservations.retain(|(network, _), _| network != id);
-            }
-            Change::PutContainer(container) => {
-                self.drop_container(container.id);
-                self.container_names
-                    .insert(container.name.clone(), container.id);
-                if let Some(sandbox) = &container.sandbox {
-                    self.by_netns.insert(sandbox.netns, container.id);
-                }
-                self.containers
-                    .insert(container.id, Arc::new(container.clone()));
-            }
-            Change::RemoveContainer(id) => {
-                self.drop_container(*id);
-                self.of_container.remove(id);
-            }
-            Change::PutEndpoint(endpoint) => self.put_endpoint(endpoint),
-            Change::RemoveEndpoint(id) => self.drop_endpoint(*id),
-            Change::PutReservation(reservation) => self.put_reservation(reservation),
-            Change::RemoveReservations(network, container) => {
-                self.drop_reservations(*network, container);
-            }
-            Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
-        }
-    }
-
-    fn put_network(&mut self, network: &Network) {
-        self.next_rank = self.next_rank.max(network.rank + 1);
-        let before = self.networks.insert(network.id, Arc::new(network.clone()));
-        if let Some(before) = &before {
-            self.network_names.remove(&before.name);
-        }
-        self.network_names.insert(network.name.clone(), network.id);
-        if before.is_none_or(|before| before.pools != network.pools) {
-            let pools = network.pools.iter().map(Pool::new).collect();
-            self.pools.insert(network.id, pools);
-            self.fill_pools(network.id);
-        }
-    }
-
-    /// Tells new pools of a network what is leased and kept there.
-    fn fill_pools(&mut self, network: NetworkId) {
-        for endpoint in self.endpoints_on(network) {
-            self.lease(&endpoint);
-        }
-        let of_network = (network, IpAddr::from([0; 4]))..;
-        let kept: Vec<Reservation> = self
-            .reservations
-            .range(of_network)
-            .take_while(|((id, _), _)| *id == network)
-            .map(|(_, reservation)| reservation.clone())
-            .collect();
-        kept.iter()
-            .for_each(|reservation| self.reserve(reservation));
-    }
-
-    fn drop_container(&mut self, id: ContainerId) {
-        let Some(before) = self.containers.remove(&id) else {
-            return;
-        };
-        self.container_names.remove(&before.name);
-        if let Some(sandbox) = &before.sandbox {
-            self.by_netns.remove(&sandbox.netns);
-        }
-    }
-
-    fn put_endpoint(&mut self, endpoint: &Endpoint) {
-        self.drop_endpoint(endpoint.id);
-        self.next_rank = self.next_rank.max(endpoint.rank + 1);
-        self.of_container
-            .entry(endpoint.container)
-            .or_default()
-            .insert(endpoint.id);
-        self.of_network
-            .entry(endpoint.network)
-            .or_default()
-            .insert(endpoint.id);
-        self.ports.put(endpoint);
-        if let Some(interface) = &endpoint.interface {
-            self.host_interfaces
-                .insert(interface.outside.clone(), endpoint.id);
-        }
-        self.lease(endpoint);
-        self.endpoints
-            .insert(endpoint.id, Arc::new(endpoint.clone()));
-    }
-
-    fn lease(&mut self, endpoint: &Endpoint) {
-        let name = self
-            .containers
-            .get(&endpoint.container)
-            .map(|container| container.name.clone());
-        for lease in &endpoint.leases {
-            let pool = self
-                .pools
-                .get_mut(&endpoint.network)
-                .and_then(|pools| pool_of(pools, lease.address));
-            if let (Some(pool), Some(name)) = (pool, name.clone())
-                && let Err(error) = pool.lease(lease.address, name)
-            {
-                // The store's constraints make this impossible; if it happens all the same, the record stands.
-                tracing::error!(endpoint = %endpoint.id, %error, "a lease of the store does not fit its pool");
-            }
-        }
-    }
-
-    fn drop_endpoint(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.remove(&id) else {
-            return;
-        };
-        if let Some(ids) = self.of_container.get_mut(&endpoint.container) {
-            ids.remove(&id);
-        }
-        if let Some(ids) = self.of_network.get_mut(&endpoint.network) {
-            ids.remove(&id);
-        }
-        self.ports.remove(&endpoint);
-        if let Some(interface) = &endpoint.interface {
-            self.host_interfaces.remove(&interface.outside);
-        }
-        for lease in &endpoint.leases {
-            if let Some(pool) = self
-                .pools
-                .get_mut(&endpoint.network)
-                .and_then(|pools| pool_of(pools, lease.address))
-            {
-                pool.release(lease.address);
-            }
-        }
-    }
-
-    fn put_reservation(&mut self, reservation: &Reservation) {
-        let key = (reservation.network, reservation.address);
-        let before = self.reservations.insert(key, reservation.clone());
-        if let Some(before) = before.filter(|before| before.container != reservation.container)
-            && let Some(pool) = self
-                .pools
-                .get_mut(&key.0)
-                .and_then(|pools| pool_of(pools, key.1))
-        {
-            pool.unreserve(key.1, &before.container);
-        }
-        self.reserve(reservation);
-    }
-
-    fn reserve(&mut self, reservation: &Reservation) {
-        let claim = if reservation.firm {
-            Claim::Requested
-        } else {
-            Claim::Remembered
-        };
-        let pools = self.pools.get_mut(&reservation.network);
-        if let Some(pool) = pools.and_then(|pools| pool_of(pools, reservation.address)) {
-            // Refused only if another has the address now, and then there is nothing to keep.
-            let _ = pool.reserve(reservation.address, reservation.container.clone(), claim);
-        }
-    }
-
-    fn drop_reservations(&mut self, network: NetworkId, container: &ContainerName) {
-        let of_network = (network, IpAddr::from([0; 4]))..;
-        let gone: Vec<IpAddr> = self
-            .reservations
-            .range(of_network)
-            .take_while(|((id, _), _)| *id == network)
-            .filter(|(_, reservation)| reservation.container == *container)
-            .map(|((_, address), _)| *address)
-            .collect();
-        for address in gone {
-            self.reservations.remove(&(network, address));
-            if let Some(pool) = self
-                .pools
-                .get_mut(&network)
-                .and_then(|pools| pool_of(pools, address))
-            {
-                pool.unreserve(address, container);
-            }
-        }
     }
 
     /// Identity of the data root.
@@ -530,12 +295,6 @@ impl State {
             container.id.to_string()
         })
     }
-}
-
-fn pool_of(pools: &mut [Pool], address: IpAddr) -> Option<&mut Pool> {
-    pools
-        .iter_mut()
-        .find(|pool| pool.subnet().contains(address))
 }
 
 fn by_prefix<'a, T>(

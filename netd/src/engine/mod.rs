@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start), [`networks`], [`containers`] and [`ending`], [`attach`] and [`detach`], [`ports`],
+//! Reading order: [`start`](Engine::start), [`networks`], [`containers`] and [`ending`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`error`].
 
 mod error;
@@ -18,6 +18,8 @@ mod choose;
 mod containers;
 mod detach;
 mod ending;
+mod hold;
+mod intent;
 mod networks;
 mod plan;
 mod ports;

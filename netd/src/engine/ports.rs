@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use netd_model::{
-    Container, ContainerId, ContainerName, DriverSpec, Endpoint, EndpointId, NamespaceMode, Phase,
-    PublishRequest, PublishedPort,
+    Container, ContainerId, DriverSpec, Endpoint, EndpointId, NamespaceMode, Phase, PublishRequest,
+    PublishedPort,
 };
 
-use super::attach::stale_flows;
 use super::choose::{self, Avoid};
+use super::hold::stale_flows;
 use super::{Engine, EngineError, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -136,28 +136,6 @@ impl Engine {
         self.kernel(move |kernel| kernel.release_ports(id, &keep))
             .await;
         Ok(())
-    }
-
-    /// Makes the sockets on the host's ports what the records say. Tells what cannot be had.
-    pub(super) async fn align_sockets(&self) -> Result<Vec<String>, EngineError> {
-        let wanted = self.look(|state| {
-            let standing = state.endpoints().filter(|endpoint| state.stands(endpoint));
-            let named = |endpoint: &Arc<Endpoint>| {
-                let container = state.container(endpoint.container)?;
-                Some((endpoint.id, endpoint.ports.clone(), container.name.clone()))
-            };
-            standing.filter_map(named).collect::<Vec<_>>()
-        });
-        let wanted = wanted.await?;
-        let problems = self.kernel(move |kernel| {
-            let align = |(id, ports, name): &(EndpointId, Vec<PublishedPort>, ContainerName)| {
-                kernel.release_ports(*id, ports);
-                let refused = kernel.reserve_ports(*id, ports).err()?;
-                Some(format!("container {name}: {refused}"))
-            };
-            wanted.iter().filter_map(align).collect()
-        });
-        Ok(problems.await)
     }
 
     async fn tell_ports(

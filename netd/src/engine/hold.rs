@@ -1,0 +1,126 @@
+//! The host's ports: taken by sockets before they are translated, and what was tracked before that is forgotten.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use netd_kernel::ReservePortError;
+use netd_model::desired::FlowFilter;
+use netd_model::{ContainerName, Endpoint, EndpointId, Protocol, PublishRequest, PublishedPort};
+
+use super::choose::{self, Avoid};
+use super::{Engine, EngineError};
+use crate::ledger::Ledger;
+use crate::store::Change;
+
+/// How often a port of the daemon's choice is chosen anew because a process of the host has it.
+const PORT_ATTEMPTS: usize = 128;
+
+impl Engine {
+    /// Takes the host ports of an endpoint: those `kept` from before, and those granted for `requests`. One of the
+    /// daemon's own choice that a process has is chosen anew.
+    pub(super) async fn hold_ports(
+        &self,
+        id: EndpointId,
+        requests: &[PublishRequest],
+        kept: &[PublishedPort],
+    ) -> Result<(), EngineError> {
+        let mut avoid = Avoid::new();
+        for _ in 0..PORT_ATTEMPTS {
+            let ports = self
+                .look(move |state| state.endpoint(id).map(|record| record.ports.clone()))
+                .await?;
+            let Some(ports) = ports.filter(|ports| !ports.is_empty()) else {
+                return Ok(());
+            };
+            let refused = match self
+                .kernel(move |kernel| kernel.reserve_ports(id, &ports))
+                .await
+            {
+                Ok(()) => return Ok(()),
+                Err(refused) => refused,
+            };
+            let ReservePortError::Taken { protocol, port, .. } = refused else {
+                return Err(EngineError::HostPort(refused));
+            };
+            if !avoid.insert((protocol, port)) {
+                return Err(EngineError::HostPort(refused));
+            }
+            let (avoiding, requests, kept) = (avoid.clone(), requests.to_vec(), kept.to_vec());
+            let moved = self
+                .turns
+                .take(move |ledger| choose_again(ledger, id, (&requests, &kept), &avoiding))
+                .await??;
+            if !moved {
+                return Err(EngineError::HostPort(refused));
+            }
+        }
+        Err(EngineError::NoHostPort {
+            count: 1,
+            protocol: Protocol::Tcp,
+            host_ip: IpAddr::from([0; 4]),
+        })
+    }
+
+    /// Makes the sockets on the host's ports what the records say. Tells what cannot be had.
+    pub(super) async fn align_sockets(&self) -> Result<Vec<String>, EngineError> {
+        let wanted = self.look(|state| {
+            let standing = state.endpoints().filter(|endpoint| state.stands(endpoint));
+            let named = |endpoint: &Arc<Endpoint>| {
+                let container = state.container(endpoint.container)?;
+                Some((endpoint.id, endpoint.ports.clone(), container.name.clone()))
+            };
+            standing.filter_map(named).collect::<Vec<_>>()
+        });
+        let wanted = wanted.await?;
+        let problems = self.kernel(move |kernel| {
+            let align = |(id, ports, name): &(EndpointId, Vec<PublishedPort>, ContainerName)| {
+                kernel.release_ports(*id, ports);
+                let refused = kernel.reserve_ports(*id, ports).err()?;
+                Some(format!("container {name}: {refused}"))
+            };
+            wanted.iter().filter_map(align).collect()
+        });
+        Ok(problems.await)
+    }
+}
+
+/// UDP flows that were tracked before the port was published would go on to bypass it (moby issue 8795).
+pub(super) fn stale_flows(endpoint: &Endpoint) -> Vec<FlowFilter> {
+    let udp = endpoint
+        .ports
+        .iter()
+        .filter(|port| port.protocol == Protocol::Udp);
+    udp.flat_map(|port| port.host_ports.iter())
+        .map(|port| FlowFilter::ToHostPort {
+            protocol: Protocol::Udp,
+            port,
+        })
+        .collect()
+}
+
+/// Chooses other host ports where the daemon may; false if none of the requests leaves it the choice.
+fn choose_again(
+    ledger: &mut Ledger,
+    id: EndpointId,
+    (requests, kept): (&[PublishRequest], &[PublishedPort]),
+    avoid: &Avoid,
+) -> Result<bool, EngineError> {
+    let state = ledger.state();
+    let Some(record) = state.endpoint(id).cloned() else {
+        return Ok(false);
+    };
+    let network = state.network(record.network);
+    let Some(spec) = network.and_then(|network| network.bridge()) else {
+        return Ok(false);
+    };
+    let chosen = choose::ports(state, spec, requests, (id, kept), avoid)?;
+    let ports: Vec<_> = kept.iter().copied().chain(chosen).collect();
+    if ports == record.ports {
+        return Ok(false);
+    }
+    ledger.commit(&[Change::PutEndpoint(Endpoint {
+        ports,
+        ..Endpoint::clone(&record)
+    })])?;
+    Ok(true)
+}

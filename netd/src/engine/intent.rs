@@ -1,0 +1,267 @@
+//! From a wish to connect to the record that says so: pure decisions over the state, made inside a ledger turn.
+
+use std::sync::Arc;
+
+use netd_drivers::{host_interface_name, mac_for, next_inside_name};
+use netd_model::container::Interface;
+use netd_model::desired::KernelState;
+use netd_model::{
+    Container, ContainerId, ContainerState, DriverSpec, Endpoint, EndpointId, IfName, Mac,
+    NamespaceMode, Network, NetworkId, Phase,
+};
+
+use super::attach::Wish;
+use super::choose::{self, Avoid};
+use super::{EngineError, plan};
+use crate::ledger::Ledger;
+use crate::state::State;
+use crate::store::Change;
+
+/// Most ports of a bridge (`BR_MAX_PORTS`, net/bridge/br_private.h: 1 << 10, of which number 0 is not used).
+const BRIDGE_PORTS: usize = 1023;
+/// What a wish comes to.
+pub(super) enum Intent {
+    /// It is fulfilled already.
+    Already(Arc<Endpoint>),
+    /// It is written.
+    Fresh {
+        /// The new record.
+        endpoint: Box<Endpoint>,
+        /// What the kernel has of the container without it.
+        before: Box<KernelState>,
+    },
+}
+
+/// Checks a wish against the records, chooses what it leaves open, and writes the intent.
+pub(super) fn intend(
+    ledger: &mut Ledger,
+    id: EndpointId,
+    (network, container): (NetworkId, ContainerId),
+    wish: Wish,
+) -> Result<Intent, EngineError> {
+    let state = ledger.state();
+    let network = match state.network(network) {
+        Some(network) if network.phase == Phase::Attached => Arc::clone(network),
+        _ => return Err(EngineError::NetworkNotFound(network.short())),
+    };
+    let container = match state.container(container) {
+        Some(container) => Arc::clone(container),
+        None => return Err(EngineError::ContainerNotFound(container.short())),
+    };
+    if !matches!(
+        container.state,
+        ContainerState::Running | ContainerState::Starting { .. }
+    ) {
+        return Err(EngineError::NotRunning(container.name.clone()));
+    }
+    if let Some(present) = state.endpoint_between(container.id, network.id) {
+        return already(&network, &container, present, &wish);
+    }
+    connectable(state, &network, &container)?;
+    let endpoint = match &network.driver {
+        DriverSpec::Bridge(_) => bridged(state, id, (&network, &container), wish)?,
+        DriverSpec::Host | DriverSpec::Null => plain(state, id, (&network, &container), wish)?,
+    };
+    let first = state.endpoints_of(container.id).is_empty();
+    // Before its first network, nothing is known of a sandbox: take it as empty.
+    let before = if first {
+        KernelState::default()
+    } else {
+        plan::sandbox(state, &container, &[])?
+    };
+    ledger.commit(&[Change::PutEndpoint(endpoint.clone())])?;
+    Ok(Intent::Fresh {
+        endpoint: Box::new(endpoint),
+        before: Box::new(before),
+    })
+}
+
+fn already(
+    network: &Network,
+    container: &Container,
+    present: &Arc<Endpoint>,
+    wish: &Wish,
+) -> Result<Intent, EngineError> {
+    if present.phase != Phase::Attached {
+        let reason =
+            "its former connection is still being removed; try again in a moment".to_owned();
+        return Err(not_connectable(network, container, reason));
+    }
+    let has_ips = wish
+        .ips
+        .iter()
+        .all(|ip| present.leases.iter().any(|lease| lease.address == *ip));
+    let has_mac = wish
+        .mac
+        .is_none_or(|mac| present.interface.as_ref().is_some_and(|i| i.mac == mac));
+    let has_ports = network
+        .bridge()
+        .is_none_or(|spec| choose::fulfils(present, spec, &wish.ports));
+    if has_ips && has_mac && has_ports && wish.aliases == present.aliases {
+        return Ok(Intent::Already(Arc::clone(present)));
+    }
+    let addresses: Vec<String> = present
+        .leases
+        .iter()
+        .map(|lease| lease.address.to_string())
+        .collect();
+    Err(EngineError::AlreadyConnected {
+        container: container.name.clone(),
+        network: network.name.clone(),
+        address: if addresses.is_empty() {
+            "a member without address".to_owned()
+        } else {
+            addresses.join(" and ")
+        },
+    })
+}
+
+fn not_connectable(network: &Network, container: &Container, reason: String) -> EngineError {
+    EngineError::NotConnectable {
+        container: container.name.clone(),
+        network: network.name.clone(),
+        reason,
+    }
+}
+
+fn connectable(state: &State, network: &Network, container: &Container) -> Result<(), EngineError> {
+    let refuse = |reason: &str| Err(not_connectable(network, container, reason.to_owned()));
+    match (&container.namespace, &network.driver) {
+        (NamespaceMode::Host, DriverSpec::Host) => return Ok(()),
+        (NamespaceMode::Host, _) => return refuse("it uses the host's own network"),
+        (NamespaceMode::Container(_), _) => {
+            return refuse("it shares another container's network; connect that one");
+        }
+        (NamespaceMode::Private, DriverSpec::Host) => {
+            return refuse("a container uses the host's network from its start or not at all");
+        }
+        (NamespaceMode::Private, DriverSpec::Bridge(_) | DriverSpec::Null) => {}
+    }
+    let endpoints = state.endpoints_of(container.id);
+    let on_null = endpoints
+        .iter()
+        .filter_map(|endpoint| state.network(endpoint.network))
+        .any(|other| matches!(other.driver, DriverSpec::Null));
+    match &network.driver {
+        DriverSpec::Null if !endpoints.is_empty() => {
+            refuse("it is on other networks; the network none is for none else")
+        }
+        DriverSpec::Bridge(_) if on_null => {
+            refuse("it is on the network none; disconnect it from that first")
+        }
+        DriverSpec::Bridge(_) if state.count_on(network.id) >= BRIDGE_PORTS => {
+            Err(EngineError::BridgeFull {
+                network: network.name.clone(),
+                limit: BRIDGE_PORTS,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn plain(
+    state: &State,
+    id: EndpointId,
+    (network, container): (&Network, &Container),
+    wish: Wish,
+) -> Result<Endpoint, EngineError> {
+    if let Some(address) = wish.ips.first() {
+        let reason = "it gives no addresses";
+        return Err(EngineError::AddressNotAllowed {
+            address: *address,
+            network: network.name.clone(),
+            reason,
+        });
+    }
+    Ok(Endpoint {
+        id,
+        network: network.id,
+        container: container.id,
+        rank: state.next_rank(),
+        interface: None,
+        leases: Vec::new(),
+        ports: Vec::new(),
+        aliases: wish.aliases,
+        gateway_priority: wish.gateway_priority,
+        phase: Phase::Attaching,
+    })
+}
+
+fn bridged(
+    state: &State,
+    id: EndpointId,
+    (network, container): (&Network, &Container),
+    wish: Wish,
+) -> Result<Endpoint, EngineError> {
+    let Some(spec) = network.bridge() else {
+        return plain(state, id, (network, container), wish);
+    };
+    if spec.is_default && !wish.aliases.is_empty() {
+        let reason =
+            "the default network has no names, so no aliases; use --link or a network of your own"
+                .to_owned();
+        return Err(not_connectable(network, container, reason));
+    }
+    let leases = choose::leases(state, network, &container.name, &wish.ips)?;
+    let mac = mac_for(id, &leases, wish.mac);
+    if let Some(mac) = wish.mac {
+        check_mac(state, network, mac)?;
+    }
+    // Docker takes -p on an internal network and publishes nothing; so do we.
+    let requests = if network.policy.internal {
+        Vec::new()
+    } else {
+        wish.ports
+    };
+    let ports = choose::ports(state, spec, &requests, (id, &[]), &Avoid::new())?;
+    let own = state.endpoints_of(container.id);
+    let inside = next_inside_name(own.iter().map(|endpoint| &**endpoint))?;
+    let interface = Interface {
+        inside,
+        outside: outside_name(state, id)?,
+        mac,
+    };
+    Ok(Endpoint {
+        id,
+        network: network.id,
+        container: container.id,
+        rank: state.next_rank(),
+        interface: Some(interface),
+        leases,
+        ports,
+        aliases: wish.aliases,
+        gateway_priority: wish.gateway_priority,
+        phase: Phase::Attaching,
+    })
+}
+
+/// An Ethernet address that follows from an IP address is as unique as that; one that was asked for may not be.
+fn check_mac(state: &State, network: &Network, mac: Mac) -> Result<(), EngineError> {
+    let has_it = |other: &Arc<Endpoint>| {
+        other
+            .interface
+            .as_ref()
+            .is_some_and(|interface| interface.mac == mac)
+    };
+    let other = state.endpoints_on(network.id).into_iter().find(has_it);
+    match other.and_then(|other| state.container(other.container).cloned()) {
+        Some(holder) => Err(EngineError::MacTaken {
+            mac,
+            network: network.name.clone(),
+            holder: holder.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Seven digits of the endpoint's id leave room for two to have the same, once in a great while.
+fn outside_name(state: &State, id: EndpointId) -> Result<IfName, EngineError> {
+    let mut salt = 0;
+    loop {
+        let name = host_interface_name(id, salt)?;
+        if !state.has_host_interface(&name) {
+            return Ok(name);
+        }
+        salt += 1;
+    }
+}

@@ -1,0 +1,207 @@
+//! One change of the state, with every index that it touches. A change that was committed cannot be refused any more.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use netd_ipam::{Claim, Pool};
+use netd_model::{ContainerId, ContainerName, Endpoint, EndpointId, Network, NetworkId};
+
+use super::State;
+use crate::store::{Change, Reservation};
+
+impl State {
+    /// Makes one change, which the journal has.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::PutNetwork(network) => self.put_network(network),
+            Change::RemoveNetwork(id) => {
+                if let Some(network) = self.networks.remove(id) {
+                    self.network_names.remove(&network.name);
+                }
+                self.pools.remove(id);
+                self.of_network.remove(id);
+                self.reservations.retain(|(network, _), _| network != id);
+            }
+            Change::PutContainer(container) => {
+                self.drop_container(container.id);
+                self.container_names
+                    .insert(container.name.clone(), container.id);
+                if let Some(sandbox) = &container.sandbox {
+                    self.by_netns.insert(sandbox.netns, container.id);
+                }
+                self.containers
+                    .insert(container.id, Arc::new(container.clone()));
+            }
+            Change::RemoveContainer(id) => {
+                self.drop_container(*id);
+                self.of_container.remove(id);
+            }
+            Change::PutEndpoint(endpoint) => self.put_endpoint(endpoint),
+            Change::RemoveEndpoint(id) => self.drop_endpoint(*id),
+            Change::PutReservation(reservation) => self.put_reservation(reservation),
+            Change::RemoveReservations(network, container) => {
+                self.drop_reservations(*network, container);
+            }
+            Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
+        }
+    }
+
+    fn put_network(&mut self, network: &Network) {
+        self.next_rank = self.next_rank.max(network.rank + 1);
+        let before = self.networks.insert(network.id, Arc::new(network.clone()));
+        if let Some(before) = &before {
+            self.network_names.remove(&before.name);
+        }
+        self.network_names.insert(network.name.clone(), network.id);
+        if before.is_none_or(|before| before.pools != network.pools) {
+            let pools = network.pools.iter().map(Pool::new).collect();
+            self.pools.insert(network.id, pools);
+            self.fill_pools(network.id);
+        }
+    }
+
+    /// Tells new pools of a network what is leased and kept there.
+    fn fill_pools(&mut self, network: NetworkId) {
+        for endpoint in self.endpoints_on(network) {
+            self.lease(&endpoint);
+        }
+        let of_network = (network, IpAddr::from([0; 4]))..;
+        let kept: Vec<Reservation> = self
+            .reservations
+            .range(of_network)
+            .take_while(|((id, _), _)| *id == network)
+            .map(|(_, reservation)| reservation.clone())
+            .collect();
+        kept.iter()
+            .for_each(|reservation| self.reserve(reservation));
+    }
+
+    fn drop_container(&mut self, id: ContainerId) {
+        let Some(before) = self.containers.remove(&id) else {
+            return;
+        };
+        self.container_names.remove(&before.name);
+        if let Some(sandbox) = &before.sandbox {
+            self.by_netns.remove(&sandbox.netns);
+        }
+    }
+
+    fn put_endpoint(&mut self, endpoint: &Endpoint) {
+        self.drop_endpoint(endpoint.id);
+        self.next_rank = self.next_rank.max(endpoint.rank + 1);
+        self.of_container
+            .entry(endpoint.container)
+            .or_default()
+            .insert(endpoint.id);
+        self.of_network
+            .entry(endpoint.network)
+            .or_default()
+            .insert(endpoint.id);
+        self.ports.put(endpoint);
+        if let Some(interface) = &endpoint.interface {
+            self.host_interfaces
+                .insert(interface.outside.clone(), endpoint.id);
+        }
+        self.lease(endpoint);
+        self.endpoints
+            .insert(endpoint.id, Arc::new(endpoint.clone()));
+    }
+
+    fn lease(&mut self, endpoint: &Endpoint) {
+        let name = self
+            .containers
+            .get(&endpoint.container)
+            .map(|container| container.name.clone());
+        for lease in &endpoint.leases {
+            let pool = self
+                .pools
+                .get_mut(&endpoint.network)
+                .and_then(|pools| pool_of(pools, lease.address));
+            if let (Some(pool), Some(name)) = (pool, name.clone())
+                && let Err(error) = pool.lease(lease.address, name)
+            {
+                // The store's constraints make this impossible; if it happens all the same, the record stands.
+                tracing::error!(endpoint = %endpoint.id, %error, "a lease of the store does not fit its pool");
+            }
+        }
+    }
+
+    fn drop_endpoint(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.remove(&id) else {
+            return;
+        };
+        if let Some(ids) = self.of_container.get_mut(&endpoint.container) {
+            ids.remove(&id);
+        }
+        if let Some(ids) = self.of_network.get_mut(&endpoint.network) {
+            ids.remove(&id);
+        }
+        self.ports.remove(&endpoint);
+        if let Some(interface) = &endpoint.interface {
+            self.host_interfaces.remove(&interface.outside);
+        }
+        for lease in &endpoint.leases {
+            if let Some(pool) = self
+                .pools
+                .get_mut(&endpoint.network)
+                .and_then(|pools| pool_of(pools, lease.address))
+            {
+                pool.release(lease.address);
+            }
+        }
+    }
+
+    fn put_reservation(&mut self, reservation: &Reservation) {
+        let key = (reservation.network, reservation.address);
+        let before = self.reservations.insert(key, reservation.clone());
+        if let Some(before) = before.filter(|before| before.container != reservation.container)
+            && let Some(pool) = self
+                .pools
+                .get_mut(&key.0)
+                .and_then(|pools| pool_of(pools, key.1))
+        {
+            pool.unreserve(key.1, &before.container);
+        }
+        self.reserve(reservation);
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) {
+        let claim = if reservation.firm {
+            Claim::Requested
+        } else {
+            Claim::Remembered
+        };
+        let pools = self.pools.get_mut(&reservation.network);
+        if let Some(pool) = pools.and_then(|pools| pool_of(pools, reservation.address)) {
+            // Refused only if another has the address now, and then there is nothing to keep.
+            let _ = pool.reserve(reservation.address, reservation.container.clone(), claim);
+        }
+    }
+
+    fn drop_reservations(&mut self, network: NetworkId, container: &ContainerName) {
+        let of_network = (network, IpAddr::from([0; 4]))..;
+        let gone: Vec<IpAddr> = self
+            .reservations
+            .range(of_network)
+            .take_while(|((id, _), _)| *id == network)
+            .filter(|(_, reservation)| reservation.container == *container)
+            .map(|((_, address), _)| *address)
+            .collect();
+        for address in gone {
+            self.reservations.remove(&(network, address));
+            if let Some(pool) = self
+                .pools
+                .get_mut(&network)
+                .and_then(|pools| pool_of(pools, address))
+            {
+                pool.unreserve(address, container);
+            }
+        }
+    }
+}
+
+fn pool_of(pools: &mut [Pool], address: IpAddr) -> Option<&mut Pool> {
+    pools
+        .iter_mut()
+        .find(|pool| pool.subnet().contains(address))
+}
