@@ -127,7 +127,8 @@ impl Engine {
             Ok::<_, EngineError>(())
         });
         forgotten.await??;
-        self.refresh_files(container).await
+        self.refresh_files_if_possible(container).await;
+        Ok(())
     }
 }
 

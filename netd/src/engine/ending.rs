@@ -103,7 +103,7 @@ impl Engine {
         };
         let rest = self.turns.take(move |ledger| close(ledger, id)).await?;
         if let Rest::Nothing = rest.inspect_err(|_| self.leftovers.notify_one())? {
-            self.files.remove(id);
+            self.remove_files(id).await;
         }
         Ok(())
     }

@@ -65,11 +65,6 @@ impl Files {
         }
     }
 
-    /// Removes a container's files. That they are gone already is fine.
-    pub(super) fn remove(&self, container: ContainerId) {
-        let _ = fs::remove_dir_all(self.directory.join(container.to_string()));
-    }
-
     fn contents(&self, state: &State, container: &Container) -> Contents {
         Contents {
             hosts: hosts(state, container),
@@ -264,18 +259,48 @@ impl Engine {
                 .map(|other| (files.of(other), files.contents(state, other)))
                 .collect::<Vec<_>>()
         });
-        for (paths, contents) in contents.await? {
-            let directory = paths.hosts.parent().unwrap_or(Path::new("/"));
-            fs::create_dir_all(directory).map_err(|source| EngineError::File {
-                path: directory.to_owned(),
-                source,
-            })?;
-            write(&paths.hosts, &contents.hosts)?;
-            write(&paths.resolv_conf, &contents.resolv_conf)?;
-            write(&paths.hostname, &contents.hostname)?;
-        }
-        Ok(())
+        let contents = contents.await?;
+        blocking(move || {
+            contents
+                .iter()
+                .try_for_each(|(paths, contents)| write_all(paths, contents))
+        })
+        .await
     }
+
+    /// The same after something went, which stale files must not call back: a refusal is only logged.
+    pub(super) async fn refresh_files_if_possible(&self, container: ContainerId) {
+        if let Err(error) = self.refresh_files(container).await {
+            tracing::warn!(container = %container.short(), error = %error.sentence(), "its files stay as they were");
+        }
+    }
+
+    /// Removes the files of a container that is forgotten. That they are gone already is fine.
+    pub(super) async fn remove_files(&self, container: ContainerId) {
+        let directory = self.files.directory.join(container.to_string());
+        // What cannot be removed is overwritten by a container with that id, and read by nobody else.
+        blocking(move || _ = fs::remove_dir_all(directory)).await;
+    }
+}
+
+/// Keeps work on files off the async threads.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        // A panic in there is a bug; it goes on where it can be seen.
+        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+    }
+}
+
+fn write_all(paths: &ContainerFiles, contents: &Contents) -> Result<(), EngineError> {
+    let directory = paths.hosts.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory).map_err(|source| EngineError::File {
+        path: directory.to_owned(),
+        source,
+    })?;
+    write(&paths.hosts, &contents.hosts)?;
+    write(&paths.resolv_conf, &contents.resolv_conf)?;
+    write(&paths.hostname, &contents.hostname)
 }
 
 #[cfg(test)]

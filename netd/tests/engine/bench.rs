@@ -177,6 +177,11 @@ impl Bench {
         self.directory.path().join("data")
     }
 
+    /// Where the containers' files are.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.directory.path().join("run/containers")
+    }
+
     /// Starts a daemon; none runs yet.
     pub(crate) fn start(&mut self) -> Result<(), EngineError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()

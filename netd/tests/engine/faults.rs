@@ -225,3 +225,24 @@ fn a_port_that_was_refused_is_not_published_once_the_disk_has_room() {
     take(&bench, &Step::Publish("web", "9090:90")).unwrap();
     check(&bench, "asked again");
 }
+
+#[test]
+fn files_that_cannot_be_written_refuse_a_start_and_hinder_no_end() {
+    let bench = Bench::new();
+    let baseline = bench.baseline();
+    bench
+        .run("web", "bridge", publishing(&["8080:80"]))
+        .unwrap();
+    let told = story(&bench);
+    std::fs::remove_dir_all(bench.files()).unwrap();
+    std::fs::write(bench.files(), "no directory").unwrap();
+    let refused = bench.run("db", "bridge", Wish::default()).unwrap_err();
+    assert!(refused.sentence().contains("cannot write"), "{refused}");
+    assert_eq!(story(&bench), told);
+    check(&bench, "the start was undone");
+    take(&bench, &Step::End("web")).unwrap();
+    check(&bench, "the end was not hindered");
+    std::fs::remove_file(bench.files()).unwrap();
+    remove_all(&bench);
+    assert_eq!(bench.baseline(), baseline);
+}

@@ -292,3 +292,26 @@ fn no_network_means_loopback_only() {
     assert_eq!(code(refused).0, ErrorCode::NotConnectable);
     check(&bench, "alone");
 }
+
+#[test]
+fn a_stopped_container_has_ended_when_the_answer_comes() {
+    let bench = Bench::new();
+    let pid = bench.world.spawn_process();
+    let new = NewContainer {
+        supervisor_pid: Some(pid),
+        ..process(pid, "web", "bridge", publishing(&["8080:80"]))
+    };
+    let engine = bench.engine();
+    let web = bench.wait(engine.run_container(new)).unwrap();
+    bench
+        .wait(engine.stop_container(web.id, crate::bench::DEADLINE))
+        .unwrap();
+    let id = web.id;
+    assert!(bench.look(move |state| state.container(id).unwrap().has_ended()));
+    check(&bench, "stopped");
+    let again = bench.wait(engine.stop_container(id, crate::bench::DEADLINE));
+    assert_eq!(code(again).0, ErrorCode::NotRunning);
+    let (_, other) = bench.run("other", "bridge", Wish::default()).unwrap();
+    let refused = bench.wait(engine.stop_container(other.id, crate::bench::DEADLINE));
+    assert!(matches!(refused, Err(EngineError::NoSupervisor(_))));
+}
