@@ -50,10 +50,6 @@ impl Engine {
         let _house = self.house.write().await;
         let outcome = self.reconcile_alone().await?;
         warn_of(&outcome.drift);
-        self.counts.reconciles.fetch_add(1, Ordering::Relaxed);
-        self.counts
-            .repairs
-            .fetch_add(outcome.repairs, Ordering::Relaxed);
         Ok(outcome.repairs)
     }
 
@@ -87,6 +83,10 @@ impl Engine {
             self.leftovers.notify_one();
         }
         self.set_problems(outcome.problems.clone());
+        self.counts.reconciles.fetch_add(1, Ordering::Relaxed);
+        self.counts
+            .repairs
+            .fetch_add(outcome.repairs, Ordering::Relaxed);
         Ok(outcome)
     }
 

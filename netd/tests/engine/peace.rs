@@ -315,3 +315,15 @@ fn a_stopped_container_has_ended_when_the_answer_comes() {
     let refused = bench.wait(engine.stop_container(other.id, crate::bench::DEADLINE));
     assert!(matches!(refused, Err(EngineError::NoSupervisor(_))));
 }
+
+#[test]
+fn the_reconcile_of_a_restart_counts_and_has_nothing_to_do() {
+    let mut bench = Bench::new();
+    bench.create("n", "10.9.0.0/24").unwrap();
+    bench
+        .run("web", "n", publishing(&["8080:80", "53:53/udp"]))
+        .unwrap();
+    bench.restart();
+    let counts = bench.wait(bench.engine().status()).unwrap().reconciles;
+    assert_eq!((counts.runs, counts.repairs), (1, 0));
+}
