@@ -104,7 +104,7 @@ impl Engine {
                     .map(|container| plan::sandbox(state, &container, &[]))
                     .transpose()?;
                 let ops = diff(&after.unwrap_or_default(), &before, state.instance());
-                Ok((ops, plan::port_rules(state, id), stale_flows(&record)))
+                Ok((ops, plan::port_rules(state, id), stale_flows(&record.ports)))
             })
             .await??;
         if !endpoint.ports.is_empty() || !requests.is_empty() {

@@ -84,12 +84,10 @@ impl Engine {
     }
 }
 
-/// UDP flows that were tracked before the port was published would go on to bypass it (moby issue 8795).
-pub(super) fn stale_flows(endpoint: &Endpoint) -> Vec<FlowFilter> {
-    let udp = endpoint
-        .ports
-        .iter()
-        .filter(|port| port.protocol == Protocol::Udp);
+/// UDP flows that were tracked before ports were published would go on to bypass them (moby issue 8795), and those
+/// tracked before they were withdrawn would go on to be translated.
+pub(super) fn stale_flows(ports: &[PublishedPort]) -> Vec<FlowFilter> {
+    let udp = ports.iter().filter(|port| port.protocol == Protocol::Udp);
     udp.flat_map(|port| port.host_ports.iter())
         .map(|port| FlowFilter::ToHostPort {
             protocol: Protocol::Udp,

@@ -1,6 +1,6 @@
 //! Ports are published and withdrawn while the container runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use netd_model::{
@@ -68,10 +68,11 @@ impl Engine {
             .turns
             .take(move |ledger| withdraw(ledger, container, &wanted))
             .await??;
-        for endpoint in endpoints {
+        for (endpoint, withdrawn) in endpoints {
             self.follow_ports(endpoint.id)
                 .await
                 .inspect_err(|_| self.leftovers.notify_one())?;
+            self.forget_flows(stale_flows(&withdrawn)).await;
             self.tell_ports(&endpoint, "unpublish").await?;
         }
         Ok(())
@@ -83,7 +84,7 @@ impl Engine {
         let (rules, flows) = self
             .look(move |state| {
                 let record = state.endpoint(id);
-                let flows = record.map_or_else(Vec::new, |endpoint| stale_flows(endpoint));
+                let flows = record.map_or_else(Vec::new, |endpoint| stale_flows(&endpoint.ports));
                 (plan::port_rules(state, id), flows)
             })
             .await?;
@@ -257,11 +258,12 @@ fn publishing_endpoint(state: &State, container: &Container) -> Result<Arc<Endpo
         .ok_or_else(|| refuse("it is on no network that leads outside"))
 }
 
+/// Writes that ports go; gives the records as they are then, each with what it lost.
 fn withdraw(
     ledger: &mut Ledger,
     container: ContainerId,
     wanted: &[PublishRequest],
-) -> Result<Vec<Endpoint>, EngineError> {
+) -> Result<Vec<(Endpoint, Vec<PublishedPort>)>, EngineError> {
     let state = ledger.state();
     let Some(record) = state.container(container).cloned() else {
         return Err(EngineError::ContainerNotFound(container.short()));
@@ -278,18 +280,19 @@ fn withdraw(
         });
     }
     let mut changed = Vec::new();
-    let mut touched = BTreeSet::new();
     for endpoint in &endpoints {
-        let stays = |port: &PublishedPort| !wanted.iter().any(|request| fits(request, port));
-        let ports: Vec<PublishedPort> = endpoint.ports.iter().copied().filter(stays).collect();
-        if ports.len() != endpoint.ports.len() && touched.insert(endpoint.id) {
-            changed.push(Endpoint {
+        let leaves = |port: &PublishedPort| wanted.iter().any(|request| fits(request, port));
+        let (withdrawn, ports): (Vec<_>, Vec<_>) = endpoint.ports.iter().copied().partition(leaves);
+        if !withdrawn.is_empty() {
+            let endpoint = Endpoint {
                 ports,
                 ..Endpoint::clone(endpoint)
-            });
+            };
+            changed.push((endpoint, withdrawn));
         }
     }
-    let changes: Vec<Change> = changed.iter().cloned().map(Change::PutEndpoint).collect();
+    let puts = changed.iter().map(|(endpoint, _)| endpoint.clone());
+    let changes: Vec<Change> = puts.map(Change::PutEndpoint).collect();
     ledger.commit(&changes)?;
     Ok(changed)
 }

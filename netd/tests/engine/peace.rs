@@ -2,6 +2,7 @@
 
 use netd::engine::{Absent, Ending, EngineError, NewContainer, Wish};
 use netd_api::ErrorCode;
+use netd_model::desired::FlowFilter;
 use netd_model::{ContainerState, NamespaceMode};
 
 use crate::bench::{Bench, at, process, publishing, request};
@@ -269,8 +270,8 @@ fn containers_in_another_s_namespace_have_nothing_of_their_own() {
     assert!(running(&bench, guest_record.id) && running(&bench, hosted.id));
     bench.world.end_process(guest);
     bench.world.end_process(host);
-    bench.until("both ends are noticed", |bench| {
-        !running(bench, guest_record.id) && !running(bench, hosted.id)
+    bench.until("both ends are done", |bench| {
+        bench.look(|state| state.containers().all(|container| container.has_ended()))
     });
     check(&bench, "all ended");
 }
@@ -326,4 +327,23 @@ fn the_reconcile_of_a_restart_counts_and_has_nothing_to_do() {
     bench.restart();
     let counts = bench.wait(bench.engine().status()).unwrap().reconciles;
     assert_eq!((counts.runs, counts.repairs), (1, 0));
+}
+
+#[test]
+fn flows_past_a_new_or_a_withdrawn_port_are_forgotten() {
+    let bench = Bench::new();
+    let (_, web) = bench
+        .run("web", "bridge", publishing(&["53:53/udp"]))
+        .unwrap();
+    let to_port = |port| FlowFilter::ToHostPort {
+        protocol: netd_model::Protocol::Udp,
+        port,
+    };
+    assert_eq!(bench.world.forgotten_flows(), [to_port(53)]);
+    let engine = bench.engine();
+    bench
+        .wait(engine.unpublish(web.id, publishing(&["53:53/udp"]).ports))
+        .unwrap();
+    assert_eq!(bench.world.forgotten_flows(), [to_port(53), to_port(53)]);
+    check(&bench, "withdrawn");
 }
