@@ -2,6 +2,9 @@
 //!
 //! Ends leave the dataplane in place: containers go on, and the next start takes over.
 
+mod claim;
+
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +19,8 @@ use netd_kernel::Firewall;
 use netd_kernel::iptables::{ChainPrefix, Disabled, Iptables};
 use netd_kernel::linux::Linux;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::geteuid;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -49,10 +54,25 @@ fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("netd: {error:#}");
+            eprintln!("netd: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, each told once: many say their cause themselves.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -73,17 +93,29 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         });
         return Ok(());
     }
+    // What a container reads (resolv.conf) has to be readable for its users, and nothing writable for others, whatever
+    // the shell or the service manager thinks of the files of its own.
+    umask(Mode::from_bits_truncate(0o022));
     start_log(&settings);
     passed_over
         .iter()
         .for_each(|key| tracing::warn!(key, "a key of the configuration is of no concern to netd"));
+    if !geteuid().is_root() {
+        anyhow::bail!(
+            "netd makes interfaces and firewall rules and must run as root, as with `sudo netd`"
+        );
+    }
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings))
+    let served = runtime.block_on(serve(settings));
+    // A call that hangs, as of an iptables that waits for ever, must not keep the daemon from ending: what it was at is
+    // in the store, and the next start goes on from there.
+    runtime.shutdown_background();
+    served
 }
 
 fn start_log(settings: &Settings) {
@@ -116,6 +148,7 @@ fn raise_file_limit() {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    refuse_open_directory("data-root", &settings.data_root)?;
     let journal = Sqlite::open(&settings.data_root)?;
     std::fs::create_dir_all(&settings.state_dir).with_context(|| {
         format!(
@@ -123,7 +156,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             settings.state_dir.display()
         )
     })?;
+    refuse_open_directory("state-dir", &settings.state_dir)?;
+    let _claim = claim::claim()?;
     let listener = http::listen(&settings.socket, settings.group.as_deref())?;
+    let _socket = SocketFile::of(&settings.socket)?;
     let firewall = firewall(&settings)?;
     let kernel = Linux::open().context("cannot reach the kernel; netd must run as root")?;
     let socket = settings.socket.clone();
@@ -150,8 +186,52 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     // The receiver is gone only if the server ended by itself.
     let _ = end.send(true);
-    server.await.context("the server failed")?;
-    let _ = std::fs::remove_file(&socket);
+    server.await.context("the server failed")
+}
+
+/// The socket's file: removed when the daemon ends, also when that is before it was ready.
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> anyhow::Result<Self> {
+        let identity =
+            file_identity(path).with_context(|| format!("cannot look at {}", path.display()))?;
+        let path = path.to_owned();
+        Ok(Self { path, identity })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Not one that somebody has put in its place.
+        if file_identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn file_identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// Refuses a directory that others may write to: a link planted there would make the daemon, which is root, write
+/// wherever it leads.
+fn refuse_open_directory(key: &str, path: &Path) -> anyhow::Result<()> {
+    // What is not there yet, or cannot be looked at, is told of by whoever makes and uses it.
+    let Ok(found) = std::fs::metadata(path) else {
+        return Ok(());
+    };
+    if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+        anyhow::bail!(
+            "the {key} {} can be changed by others than root (owner {}, mode {:04o}); `chown root` and `chmod go-w` it, or give another --{key}",
+            path.display(),
+            found.uid(),
+            found.mode() & 0o7777
+        );
+    }
     Ok(())
 }
 
