@@ -1,9 +1,11 @@
 //! What the daemon is told: command line and file, under Docker's names, merged and checked.
 //!
-//! [`options`] is what may be said, word for word; [`Settings`] is what it means. Nothing past this module sees an
+//! [`options`] is what may be said, word for word; [`Settings`] is what it means; [`resolver`] is what both a setting and a
+//! container may say of resolv.conf. Nothing past this module sees an
 //! unchecked value.
 
 pub mod options;
+pub mod resolver;
 mod settings;
 
 pub use options::Options;

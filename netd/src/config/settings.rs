@@ -112,6 +112,7 @@ impl Settings {
     /// [`SettingsError`] names the option, its value and the reason.
     pub fn new(options: Options) -> Result<Self, SettingsError> {
         check_default_bridge(&options)?;
+        let dns = resolver_settings(&options)?;
         if options.icc == Some(false) && options.iptables == Some(false) {
             let reason = "containers are kept apart by firewall rules; leave one of them out";
             return Err(SettingsError::Conflict {
@@ -122,6 +123,9 @@ impl Settings {
         }
         if let Some(mtu) = options.mtu.filter(|mtu| !MTU_BYTES.contains(mtu)) {
             return Err(wrong("mtu", mtu, "an MTU has 68 to 65535 bytes"));
+        }
+        if let Some(ip) = options.ip.filter(IpAddr::is_ipv6) {
+            return Err(wrong("ip", ip, "this version publishes on IPv4 addresses"));
         }
         if let Some(backend) = options
             .firewall_backend
@@ -157,11 +161,7 @@ impl Settings {
             bridge: options.bridge.filter(|_| has_default_network),
             has_default_network,
             pools: address_pools(&options.default_address_pools)?,
-            dns: DnsSettings {
-                servers: options.dns,
-                search: options.dns_search,
-                options: options.dns_opts,
-            },
+            dns,
             mtu_bytes: options.mtu,
             icc: options.icc.unwrap_or(true),
             host_binding: options.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -185,6 +185,19 @@ impl Settings {
             log_level,
             chain_prefix,
         })
+    }
+}
+
+fn resolver_settings(options: &Options) -> Result<DnsSettings, SettingsError> {
+    let dns = DnsSettings {
+        servers: options.dns.clone(),
+        search: options.dns_search.clone(),
+        options: options.dns_opts.clone(),
+    };
+    let shown = || format!("{:?} {:?}", dns.search, dns.options);
+    match super::resolver::check(&dns) {
+        Ok(()) => Ok(dns),
+        Err(reason) => Err(wrong("dns-search and dns-opts", shown(), reason)),
     }
 }
 
@@ -312,10 +325,16 @@ mod tests {
                 "icc=false and iptables=false exclude each other",
             ),
             (r#"{"mtu": 10}"#, "68 to 65535"),
+            (r#"{"ip": "::1"}"#, "IPv4 addresses"),
             (
                 r#"{"default-address-pools": [{"base": "10.0.0.0/16", "size": 8}]}"#,
                 "between the base's 16 and 30",
             ),
+            (
+                r#"{"dns-search": ["a\nnameserver 192.0.2.6"]}"#,
+                "cannot be a search domain",
+            ),
+            (r#"{"dns-opts": ["a b"]}"#, "cannot be a resolver option"),
             (r#"{"log-level": "loud"}"#, "expected error"),
             (r#"{"firewall-backend": "ebtables"}"#, "knows iptables"),
         ] {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use netd_api::{ErrorBody, ErrorCode};
@@ -86,6 +87,20 @@ fn status(code: ErrorCode) -> StatusCode {
     }
 }
 
+/// The name or id in a request's path.
+pub(super) struct Word(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Word {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path(word) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+        Ok(Self(word))
+    }
+}
+
 /// A request's body, read within bounds and parsed as JSON, whatever content type it claims.
 pub(super) struct Json<T>(pub(super) T);
 
@@ -121,13 +136,18 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
                 ));
             }
         };
+        // An array would pass, too: serde takes it for the fields in their order.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            let message = "the body is not what is expected: give a JSON object";
+            return Err(Refusal::invalid(message));
+        }
         let mut parser = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
             let path = error.path().to_string();
-            let place = if path == "." {
-                String::new()
-            } else {
-                format!(" at {path}")
+            // Where it breaks off in the midst of something, the path is a question mark.
+            let place = match path.as_str() {
+                "." | "?" => String::new(),
+                known => format!(" at {known}"),
             };
             Refusal::invalid(format!(
                 "the body is not what is expected{place}: {}",

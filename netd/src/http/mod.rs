@@ -1,36 +1,48 @@
 //! The socket: HTTP/1.1 on a Unix socket, translated to calls of the engine. Knows paths and JSON, decides nothing.
 //!
-//! Reading order: [`listen`] and [`serve`], [`routes`] (the paths), [`body`] (JSON in and errors out), [`views`].
+//! Reading order: [`listen`] and [`serve`], [`routes`] (the paths), [`body`] (JSON in and errors out), [`views`],
+//! [`seats`] (who may stay connected).
 
 mod body;
 mod routes;
+mod seats;
 mod views;
 
+use std::convert::Infallible;
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Group, chown};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tower::ServiceExt;
 
 use crate::engine::Engine;
+use seats::{Seat, Seats};
 
 /// Group that may talk to the daemon, if there is such a group.
 const DEFAULT_GROUP: &str = "netd";
-/// Connections served at one time. Further ones wait in the socket's backlog.
+/// Connections at one time. For a further one the longest idle is closed; while all have requests it waits in the
+/// socket's backlog.
 const CONNECTIONS: usize = 512;
 /// How long a client may take to send the head of a request, and how long a connection may idle.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// How long requests may take to finish after the daemon was told to end.
-const FAREWELL: Duration = Duration::from_secs(10);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The socket cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +103,26 @@ pub fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ListenEr
     }
     let owner = owner(group)?;
     let listener = UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    chown(path, None, owner).map_err(|errno| failed(errno.into()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    open_to(path, owner).map_err(failed)?;
     Ok(listener)
+}
+
+/// Gives the socket its owner and mode, and nothing else: what is at `path` by now is held before it is looked at, so
+/// that a link put there by whoever may write to the directory is not followed.
+fn open_to(path: &Path, owner: Option<Gid>) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let held = fs::File::from(open(
+        path,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?);
+    if !held.metadata()?.file_type().is_socket() {
+        return Err(io::Error::other("another file was put in its place"));
+    }
+    let held = format!("/proc/self/fd/{}", held.as_raw_fd());
+    fs::set_permissions(&held, fs::Permissions::from_mode(0o600))?;
+    chown(held.as_str(), None, owner)?;
+    fs::set_permissions(&held, fs::Permissions::from_mode(0o660))
 }
 
 fn owner(group: Option<&str>) -> Result<Option<Gid>, ListenError> {
@@ -111,22 +139,18 @@ fn owner(group: Option<&str>) -> Result<Option<Gid>, ListenError> {
 /// Serves until told to end; then lets the requests that are being served finish, within bounds.
 pub async fn serve(listener: UnixListener, engine: Arc<Engine>, mut end: watch::Receiver<bool>) {
     let router = routes::router(engine, end.clone());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let seats = Seats::new(CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
-            _ = end.changed() => break,
-        };
-        let Ok(place) = place else { break };
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    let seat = tokio::select! {
+                        seat = seats.take() => seat,
+                        _ = end.changed() => break,
+                    };
                     let (router, end) = (router.clone(), end.clone());
-                    connections.spawn(async move {
-                        converse(stream, router, end).await;
-                        drop(place);
-                    });
+                    connections.spawn(converse(stream, router, (seat, end)));
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: those in use come back as connections end.
@@ -144,16 +168,37 @@ pub async fn serve(listener: UnixListener, engine: Arc<Engine>, mut end: watch::
     }
 }
 
-async fn converse(stream: UnixStream, router: axum::Router, mut end: watch::Receiver<bool>) {
+async fn converse(
+    stream: UnixStream,
+    router: axum::Router,
+    (seat, mut end): (Seat, watch::Receiver<bool>),
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let answering = seat.answer();
+        let answer = router.clone().oneshot(request);
+        async move {
+            let answer = answer.await?;
+            // Held until the last piece of the answer is taken: an event stream is an answer as long as it flows.
+            let held = move |frame| {
+                let _ = &answering;
+                frame
+            };
+            Ok::<_, Infallible>(answer.map(|body| body.map_frame(held)))
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         // A client may say that it sends no more (`nc -N`, `curl` through some proxies) and still wait for the answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        () = seat.asked_to_leave() => {
+            tracing::debug!("an idle connection was closed for a new one");
+            return;
+        }
         _ = end.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -3,12 +3,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State as Shared};
+use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -24,8 +25,9 @@ use netd_model::{Container, ContainerId, PublishRequest};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
-use super::body::{Json, Refusal};
+use super::body::{Json, Refusal, Word};
 use super::views;
+use crate::config::resolver;
 use crate::engine::{Absent, Ending, Engine, EngineError, NewContainer, Wish};
 
 type Answer<T> = Result<axum::Json<T>, Refusal>;
@@ -170,7 +172,7 @@ async fn prune_networks(Shared(app): Shared<App>) -> Answer<PruneReport> {
     ))
 }
 
-async fn show_network(Shared(app): Shared<App>, Path(word): Path<String>) -> Answer<NetworkView> {
+async fn show_network(Shared(app): Shared<App>, Word(word): Word) -> Answer<NetworkView> {
     let view = app
         .engine
         .look(move |state| match state.find_network(&word) {
@@ -180,10 +182,7 @@ async fn show_network(Shared(app): Shared<App>, Path(word): Path<String>) -> Ans
     Ok(axum::Json(view.await??))
 }
 
-async fn remove_network(
-    Shared(app): Shared<App>,
-    Path(word): Path<String>,
-) -> Result<StatusCode, Refusal> {
+async fn remove_network(Shared(app): Shared<App>, Word(word): Word) -> Result<StatusCode, Refusal> {
     let network = app.engine.find_network(&word).await?;
     whole(async move { app.engine.remove_network(network.id).await }).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -191,7 +190,7 @@ async fn remove_network(
 
 async fn connect(
     Shared(app): Shared<App>,
-    Path(word): Path<String>,
+    Word(word): Word,
     Json(request): Json<ConnectRequest>,
 ) -> Answer<Attachment> {
     let network = app.engine.find_network(&word).await?;
@@ -199,7 +198,7 @@ async fn connect(
         ips: request.ips,
         mac: request.mac,
         aliases: request.aliases,
-        ports: checked(request.ports)?,
+        ports: publishable(request.ports)?,
         gateway_priority: request.gateway_priority,
     };
     let engine = Arc::clone(&app.engine);
@@ -241,7 +240,7 @@ async fn connect(
 
 async fn disconnect(
     Shared(app): Shared<App>,
-    Path(word): Path<String>,
+    Word(word): Word,
     Json(request): Json<DisconnectRequest>,
 ) -> Result<StatusCode, Refusal> {
     let network = app.engine.find_network(&word).await?;
@@ -288,7 +287,8 @@ async fn run_container(
 }
 
 fn new_container(request: ContainerRequest) -> Result<NewContainer, Refusal> {
-    let mut ports = checked(request.ports)?;
+    resolver::check(&request.dns).map_err(Refusal::invalid)?;
+    let mut ports = publishable(request.ports)?;
     if request.publish_all {
         // -P leaves alone what -p names already.
         let named = |exposed: &netd_api::container::ExposedPort| {
@@ -349,6 +349,17 @@ fn checked(requests: Vec<PublishRequest>) -> Result<Vec<PublishRequest>, Refusal
         .collect()
 }
 
+/// What is asked to be published; on IPv6 nothing would lead to the container, and whoever connects would wait.
+fn publishable(requests: Vec<PublishRequest>) -> Result<Vec<PublishRequest>, Refusal> {
+    let ipv6 = |request: &PublishRequest| request.host_ip.filter(IpAddr::is_ipv6);
+    if let Some(address) = requests.iter().find_map(ipv6) {
+        return Err(Refusal::invalid(format!(
+            "cannot publish on {address}: this version publishes on IPv4 addresses; give one of those, or none for all"
+        )));
+    }
+    checked(requests)
+}
+
 async fn view_of(app: &App, id: ContainerId) -> Answer<ContainerView> {
     let engine = Arc::clone(&app.engine);
     let view = app.engine.look(move |state| {
@@ -365,17 +376,14 @@ async fn view_of(app: &App, id: ContainerId) -> Answer<ContainerView> {
     Ok(axum::Json(view))
 }
 
-async fn show_container(
-    Shared(app): Shared<App>,
-    Path(word): Path<String>,
-) -> Answer<ContainerView> {
+async fn show_container(Shared(app): Shared<App>, Word(word): Word) -> Answer<ContainerView> {
     let container = app.engine.find_container(&word).await?;
     view_of(&app, container.id).await
 }
 
 async fn forget_container(
     Shared(app): Shared<App>,
-    Path(word): Path<String>,
+    Word(word): Word,
 ) -> Result<StatusCode, Refusal> {
     let container = app.engine.find_container(&word).await?;
     whole(async move {
@@ -389,7 +397,7 @@ async fn forget_container(
 
 async fn stop_container(
     Shared(app): Shared<App>,
-    Path(word): Path<String>,
+    Word(word): Word,
     Json(request): Json<StopRequest>,
 ) -> Result<StatusCode, Refusal> {
     let container = app.engine.find_container(&word).await?;
@@ -400,7 +408,7 @@ async fn stop_container(
 
 async fn exit_container(
     Shared(app): Shared<App>,
-    Path(word): Path<String>,
+    Word(word): Word,
     Json(report): Json<ExitReport>,
 ) -> Result<StatusCode, Refusal> {
     let container = app.engine.find_container(&word).await?;
@@ -415,18 +423,18 @@ async fn exit_container(
 
 async fn publish(
     Shared(app): Shared<App>,
-    Path(word): Path<String>,
+    Word(word): Word,
     Json(request): Json<PortsRequest>,
 ) -> Answer<ContainerView> {
     let id = app.engine.find_container(&word).await?.id;
-    let (engine, ports) = (Arc::clone(&app.engine), checked(request.ports)?);
+    let (engine, ports) = (Arc::clone(&app.engine), publishable(request.ports)?);
     whole(async move { engine.publish(id, ports).await }).await?;
     view_of(&app, id).await
 }
 
 async fn unpublish(
     Shared(app): Shared<App>,
-    Path(word): Path<String>,
+    Word(word): Word,
     Json(request): Json<PortsRequest>,
 ) -> Answer<ContainerView> {
     let id = app.engine.find_container(&word).await?.id;
