@@ -241,3 +241,101 @@ fn a_process_that_dies_meanwhile_leaves_nothing() {
     });
     unharmed(&lab, &rules);
 }
+
+#[test]
+fn connections_that_say_nothing_keep_nobody_out() {
+    let lab = Lab::new();
+    let silent: Vec<_> = (0..700).map(|_| connect(&lab, b"G")).collect();
+    let begin = std::time::Instant::now();
+    let _ = lab.h1.net(&["ls"]).ok();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{begin:?}");
+    drop(silent);
+}
+
+#[test]
+fn no_word_of_a_request_makes_a_line_in_resolv_conf() {
+    let lab = Lab::new();
+    for flag in ["--dns-search", "--dns-opt"] {
+        let word = "a\nnameserver 192.0.2.6";
+        let ran = lab
+            .h1
+            .net(&["run", flag, word, "--", "cat", "/etc/resolv.conf"])
+            .fails(125);
+        assert!(
+            ran.stdout.is_empty() && ran.stderr.contains("cannot be a"),
+            "{ran}"
+        );
+    }
+    assert_eq!(lab.h1.net(&["ps", "-a", "-q"]).ok().text(), "");
+}
+
+#[test]
+fn a_path_that_is_no_text_and_a_body_that_is_no_object_are_refused_in_json() {
+    let lab = Lab::new();
+    let answer = raw(
+        &lab,
+        b"GET /netd/v1/networks/%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    let (status, body) = parts(&answer);
+    assert!(
+        status == 400 && body.contains("invalid_request"),
+        "{answer}"
+    );
+    for body in ["", "[]", "null", "[\"app\", \"bridge\"]"] {
+        let said = refused(&lab, "/networks", body);
+        assert!(said.contains("JSON object"), "{said}");
+    }
+}
+
+#[test]
+fn ports_are_not_published_where_nothing_leads_to_them() {
+    let lab = Lab::new();
+    let ran = lab
+        .h1
+        .net(&["run", "-p", "[::1]:80:80", "--", "true"])
+        .fails(125);
+    let _ = ran.names(&["::1", "IPv4"]);
+    for mode in ["host", "none"] {
+        let ran = lab
+            .h1
+            .net(&["run", "--network", mode, "-p", "80:80", "--", "true"])
+            .ok();
+        assert!(ran.stderr.contains("warning"), "{ran}");
+    }
+}
+
+#[test]
+fn a_namespace_is_known_by_whatever_stands_for_it() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "one"]).ok();
+    let _ = lab.h1.net(&["create", "two"]).ok();
+    let _ = lab
+        .h1
+        .sh("ip netns add blue && touch /run/netns/also && mount --bind /run/netns/blue /run/netns/also && mkfifo /run/pipe")
+        .ok();
+    let _ = lab.h1.net(&["connect", "one", "blue"]).ok();
+    let _ = lab.h1.net(&["connect", "two", "/run/netns/also"]).ok();
+    let _ = lab.h1.net(&["disconnect", "one", "also"]).ok();
+    let shown = lab.h1.net(&["ps"]).ok().stdout;
+    assert!(shown.contains("two") && !shown.contains("one"), "{shown}");
+    for wrong in ["/run/pipe", "/etc", "/dev/null", "/etc/passwd"] {
+        let ran = lab.h1.net(&["connect", "one", wrong]);
+        let _ = ran.fails(1).names(&[wrong, "no network namespace"]);
+    }
+}
+
+#[test]
+fn a_command_s_control_characters_stay_out_of_tables() {
+    let lab = Lab::new();
+    let command = "sleep 100 #\u{1b}]0;x\u{7}\nNAME";
+    let _ = lab
+        .h1
+        .run_detached(&["--name", "evil"], &["sh", "-c", command])
+        .ok();
+    let shown = lab.h1.net(&["ps", "--no-trunc"]).ok().stdout;
+    assert_eq!(shown.lines().count(), 2, "{shown:?}");
+    assert!(
+        !shown.contains('\u{1b}') && shown.contains("\\u{1b}"),
+        "{shown:?}"
+    );
+}

@@ -1,7 +1,7 @@
 //! Bad surroundings: a full disk, a read-only one, a second daemon, wrong configuration, missing programs.
 
-use netns_tests::host::DATA_ROOT;
-use netns_tests::{HostOptions, Lab, programs};
+use netns_tests::host::{DATA_ROOT, SOCKET, STATE_DIR};
+use netns_tests::{HostOptions, Lab, OrFail, programs};
 
 fn lab_with(config: &str) -> Lab {
     Lab::without_daemon(HostOptions {
@@ -16,7 +16,7 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room_again() {
     let _ = lab
         .h1
         .sh(&format!(
-            "mkdir -p {DATA_ROOT} && mount -t tmpfs -o size=2m tmpfs {DATA_ROOT}"
+            "mkdir -p {DATA_ROOT} && mount -t tmpfs -o size=2m,mode=700 tmpfs {DATA_ROOT}"
         ))
         .ok();
     lab.h1.start();
@@ -190,4 +190,96 @@ fn several_daemons_run_side_by_side() {
     assert!(!two.h1.net(&["ls"]).ok().stdout.contains("only-one"));
     let net = programs::built("net");
     assert!(net.exists());
+}
+
+/// The daemon's command line with other values for some flags.
+fn line_with(lab: &Lab, flags: &[(&str, &str)]) -> Vec<String> {
+    let mut line = lab.h1.daemon_line();
+    for (flag, value) in flags {
+        let place = line
+            .iter()
+            .position(|word| word == flag)
+            .or_fail("find the flag");
+        (*value).clone_into(&mut line[place + 1]);
+    }
+    line
+}
+
+#[test]
+fn a_second_daemon_in_the_same_namespace_is_refused_whatever_its_directories() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    let rules = lab.h1.all_rules();
+    let flags = [
+        ("--socket", "/run/second/socket"),
+        ("--data-root", "/run/second/data"),
+        ("--state-dir", "/run/second/state"),
+    ];
+    let mut argv = vec!["timeout".to_owned(), "10".to_owned()];
+    argv.extend(line_with(&lab, &flags));
+    let argv: Vec<_> = argv.iter().map(String::as_str).collect();
+    let ran = lab.h1.exec(&argv).fails(1);
+    let _ = ran.names(&[&lab.h1.daemon_pid().to_string(), "net:["]);
+    assert!(!lab.h1.path("/run/second/socket").exists());
+    assert_eq!(lab.h1.all_rules(), rules);
+    lab.h1.kill();
+    lab.h1.start();
+    assert_eq!(lab.h1.all_rules(), rules);
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_socket() {
+    let lab = Lab::without_daemon(HostOptions::default());
+    let _ = lab
+        .h1
+        .sh("mkdir /run/lab/none && mount --bind /run/lab/none /usr/sbin")
+        .ok();
+    let _ = lab.h1.start_refused().names(&["iptables"]);
+    assert!(!lab.h1.path(SOCKET).exists());
+}
+
+#[test]
+fn directories_that_others_can_change_are_refused() {
+    for directory in [DATA_ROOT, STATE_DIR] {
+        let lab = Lab::without_daemon(HostOptions::default());
+        let _ = lab.h1.sh(&format!("mkdir -p -m 1777 {directory}")).ok();
+        let _ = lab.h1.start_refused().names(&[directory, "1777"]);
+        assert!(lab.h1.link("docker0").is_none());
+    }
+}
+
+#[test]
+fn containers_can_read_their_files_whatever_umask_the_daemon_was_started_with() {
+    let lab = Lab::without_daemon(HostOptions::default());
+    let mut line = line_with(&lab, &[]).join(" ");
+    line.insert_str(0, "umask 077; exec ");
+    let _daemon = lab
+        .h1
+        .spawn(&["sh", "-c", &line], &[], "/run/lab/umask.log");
+    netns_tests::wait::eventually("the daemon answers", || {
+        lab.h1.net(&["version"]).is_ok().then_some(())
+    });
+    let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let mut argv = vec!["run", "--", "setpriv"];
+    argv.extend(user);
+    argv.extend(["cat", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]);
+    let _ = lab.h1.net(&argv).ok();
+}
+
+#[test]
+fn an_iptables_that_hangs_does_not_keep_the_daemon_from_ending() {
+    let lab = Lab::new();
+    let script = "#!/bin/sh\nexec sleep 600\n";
+    lab.h1.write("/run/lab/hang", script);
+    let _ = lab
+        .h1
+        .sh("chmod +x /run/lab/hang && mount --bind /run/lab/hang $(readlink -f /usr/sbin/iptables-restore)")
+        .ok();
+    let net = programs::built("net").display().to_string();
+    let ask = ["timeout", "2", &net, "-H", SOCKET, "create", "app"];
+    let mut asker = lab.h1.spawn(&ask, &[], "/run/lab/asker.log");
+    let _ = asker.ends_within(std::time::Duration::from_secs(10));
+    let begin = std::time::Instant::now();
+    assert_eq!(lab.h1.terminate(), 0);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(15));
 }
