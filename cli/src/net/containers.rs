@@ -46,7 +46,7 @@ fn rows(containers: &[ContainerView], whole: bool, now: Timestamp) -> String {
         let command = if whole {
             command
         } else {
-            table::shorten(&command, COMMAND_WIDTH)
+            table::shorten(&out::plain(&command), COMMAND_WIDTH)
         };
         [
             id(view, whole),

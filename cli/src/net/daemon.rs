@@ -9,7 +9,7 @@ use serde_json::json;
 use super::args::{EventsArgs, StatusArgs, VersionArgs};
 use super::failure::Failure;
 use super::networks::pretty;
-use super::out::{Tone, paint};
+use super::out::{Tone, paint, plain};
 use super::{age, out};
 
 /// `net status`: fails if the daemon has a problem, so that a script can ask.
@@ -32,7 +32,9 @@ pub(super) fn status(client: &Client, args: &StatusArgs) -> Result<(), Failure> 
 }
 
 fn report(status: &Status, socket: &str, now: Timestamp) -> String {
-    let up = age::words_since(&status.started, now).unwrap_or_else(|| status.started.clone());
+    // In the midst of a sentence, so small: "less than a second", "about a minute".
+    let up = age::words_since(&status.started, now)
+        .map_or_else(|| status.started.clone(), |words| words.to_lowercase());
     let counts = format!(
         "{}, {} ({} remembered), {}, {}",
         count(status.networks, "network"),
@@ -46,7 +48,7 @@ fn report(status: &Status, socket: &str, now: Timestamp) -> String {
     let names: Vec<String> = status
         .names
         .iter()
-        .map(|(what, n)| format!("{n} {what}"))
+        .map(|(what, n)| format!("{n} {}", what.replace('_', " ")))
         .collect();
     let mut lines = vec![
         (
@@ -76,7 +78,7 @@ fn report(status: &Status, socket: &str, now: Timestamp) -> String {
     let problems = status
         .problems
         .iter()
-        .map(|problem| ("problem", paint(Tone::Bad, problem)));
+        .map(|problem| ("problem", paint(Tone::Bad, &plain(problem))));
     lines.extend(problems);
     lines.iter().fold(String::new(), |mut text, (title, line)| {
         let _ = writeln!(text, "{title:<11}{line}");
@@ -117,10 +119,13 @@ fn line(event: &Event) -> String {
         .chain(facts)
         .collect();
     let time = paint(Tone::Quiet, &event.time);
-    let what = format!("{time} {} {} {}", event.kind, event.action, event.name);
+    let what = format!(
+        "{time} {}",
+        plain(&format!("{} {} {}", event.kind, event.action, event.name))
+    );
     match facts.is_empty() {
         true => what.trim_end().to_owned(),
-        false => format!("{} ({})", what.trim_end(), facts.join(", ")),
+        false => format!("{} ({})", what.trim_end(), plain(&facts.join(", "))),
     }
 }
 
@@ -152,7 +157,7 @@ mod tests {
             "version": "0.1.0", "pid": 42, "started": "2026-11-20T18:00:00Z", "netns": "net:[4026531840]",
             "data_root": "/var/lib/netd", "firewall": "iptables (nf_tables)", "networks": 3,
             "containers_running": 1, "containers_exited": 2, "endpoints": 1, "ports": 0,
-            "reconciles": {"runs": 9, "repairs": 1}, "names": {"answered": 5, "forwarded": 2},
+            "reconciles": {"runs": 9, "repairs": 1}, "names": {"answered_locally": 5, "forwarded": 2},
             "problems": ["ip_forward is off"],
         }))
         .unwrap();
@@ -165,7 +170,7 @@ data       /var/lib/netd
 firewall   iptables (nf_tables)
 serves     3 networks, 1 container (2 remembered), 1 endpoint, 0 published ports
 repaired   1 step in 9 comparisons
-names      5 answered, 2 forwarded
+names      5 answered locally, 2 forwarded
 problem    ip_forward is off
 ";
         assert_eq!(report(&status, "/run/netd.sock", now), golden);

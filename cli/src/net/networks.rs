@@ -65,7 +65,13 @@ pub(super) fn each(
 
 /// `net ls`.
 pub(super) fn list(client: &Client, args: &LsArgs) -> Result<(), Failure> {
-    let template = args.format.as_deref().map(Format::parse).transpose()?;
+    let template = args
+        .format
+        .as_deref()
+        // As in Docker, neither says anything of its own.
+        .filter(|format| !matches!(*format, "" | "table"))
+        .map(Format::parse)
+        .transpose()?;
     let mut networks = client.networks()?;
     networks.sort_by(|a, b| a.name.cmp(&b.name));
     let id = |network: &NetworkView| match args.no_trunc {
@@ -87,7 +93,7 @@ pub(super) fn list(client: &Client, args: &LsArgs) -> Result<(), Failure> {
         let rows: Vec<_> = networks.iter().map(cells).collect();
         table::layout(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], &rows)
     };
-    Ok(out::print(&text)?)
+    Ok(out::print_data(&text)?)
 }
 
 /// What `ls --format` sees, under the names that Docker gives it.
@@ -174,7 +180,7 @@ pub(super) fn inspect(client: &Client, args: &InspectArgs) -> Result<(), Failure
             lines.map_err(usage)?
         }
     };
-    out::print(&text)?;
+    out::print_data(&text)?;
     outcome
 }
 
@@ -242,6 +248,10 @@ fn confirmed() -> io::Result<bool> {
 /// `net connect`: a container that netd knows, or a namespace that it gets to know thereby.
 pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure> {
     let target = target::open(client, &args.container)?;
+    let known = match &target {
+        target::Target::Handed(handed) if args.name.is_none() => handed.known(client)?,
+        _ => None,
+    };
     let (container, netns, name) = match &target {
         target::Target::Known(_) if args.name.is_some() => {
             return Err(Failure::Usage(format!(
@@ -250,6 +260,10 @@ pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure>
             )));
         }
         target::Target::Known(name) => (Some(name.clone()), None, None),
+        // What netd knows already is that container, whatever it is called here, and may have further networks.
+        target::Target::Handed(_) if args.name.is_none() && known.is_some() => {
+            (known.clone(), None, None)
+        }
         target::Target::Handed(handed) => {
             let name = args.name.or_else(|| handed.default_name.clone());
             (None, Some(handed.netns()), name)

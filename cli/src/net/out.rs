@@ -11,7 +11,36 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 
 /// Writes a message to the user. That stderr cannot be written to is nothing that could be told anybody.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "net: {text}");
+    let lines: Vec<String> = text.split('\n').map(plain).collect();
+    let _ = writeln!(io::stderr().lock(), "net: {}", lines.join("\n"));
+}
+
+/// `text` with nothing in it that a terminal would obey: commands and labels are whatever somebody gave, and must not
+/// paint over other lines or look like what they are not.
+pub(super) fn plain(text: &str) -> String {
+    let obeyed = |c: char| {
+        // Beside control characters those that turn the direction of writing (UAX 9, section 2).
+        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match obeyed(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Writes a result that is the user's own data: as it is for a program, [`plain`] for a person.
+pub(super) fn print_data(text: &str) -> io::Result<()> {
+    if !io::stdout().is_terminal() {
+        return print(text);
+    }
+    // A tab is what a template's columns are parted by.
+    let cells = |line: &str| line.split('\t').map(plain).collect::<Vec<_>>().join("\t");
+    let lines: Vec<String> = text.split('\n').map(cells).collect();
+    print(&lines.join("\n"))
 }
 
 /// A colour with a meaning.
@@ -44,4 +73,18 @@ pub(super) fn paint(tone: Tone, text: &str) -> String {
 pub(super) fn ask(question: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(question.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shown_can_command_a_terminal() {
+        assert_eq!(plain("sleep 100 # é 😀"), "sleep 100 # é 😀");
+        assert_eq!(
+            plain("\x1b]0;title\x07\r\nb\u{9b}31m\u{202e}"),
+            "\\u{1b}]0;title\\u{7}\\r\\nb\\u{9b}31m\\u{202e}"
+        );
+    }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::args::RunArgs;
 use super::failure::{BEFORE_COMMAND, Failure, NOT_EXECUTABLE, NOT_FOUND};
 use super::networks::addresses;
+use super::out;
 
 /// All that a supervisor has to know; handed to a detached one as JSON.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,14 @@ struct Plan {
 pub(super) fn run(client: &Client, args: Box<RunArgs>) -> Result<u8, Failure> {
     let (program, _) = self::program(&args.command)?;
     check_program(program, std::env::var_os("PATH").as_deref())?;
+    let has_ports = args.publish_all || !args.publish.is_empty();
+    if let Some(mode @ ("host" | "none")) = args.network.as_deref()
+        && has_ports
+    {
+        out::say(&format!(
+            "warning: nothing is published with --network {mode}; the command's own ports are all there are"
+        ));
+    }
     let detach = args.detach;
     let plan = plan(client, *args);
     if detach {

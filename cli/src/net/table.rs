@@ -1,4 +1,6 @@
-//! Plain columns, laid out as Docker's tables are. Knows text only.
+//! Plain columns, laid out as Docker's tables are. Knows text only, and lets none of it break a line.
+
+use super::out::plain;
 
 /// Narrowest column and space behind the longest cell, in characters: Docker's `tabwriter` has these.
 const WIDTH_MIN: usize = 10;
@@ -7,6 +9,10 @@ const GAP: usize = 3;
 /// Lays out `rows` under `head`, one line each, the last column as wide as it comes.
 pub(super) fn layout<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let head = head.map(str::to_owned);
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| plain(cell)))
+        .collect();
     let lines: Vec<&[String]> = std::iter::once(&head[..])
         .chain(rows.iter().map(|row| &row[..]))
         .collect();
@@ -75,6 +81,15 @@ d94b47a094b9   host      host      local
 1f56aefd62ae   none      null      local
 ";
         assert_eq!(table, docker);
+    }
+
+    #[test]
+    fn a_cell_stays_on_its_line() {
+        let row = ["a\n\x1b[2J".to_owned(), "b".to_owned()];
+        assert_eq!(
+            layout(["A", "B"], &[row]),
+            "A              B\na\\n\\u{1b}[2J   b\n"
+        );
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! What a user means by CONTAINER: something that netd knows, or a namespace to hand over.
 
-use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use netd_api::{Client, ContainerName, ContainerView, ErrorCode, Netns};
+
+use nix::sys::statfs::{FsType, fstatfs};
 
 use super::failure::Failure;
 use super::networks::is;
 
 /// Where `ip netns` keeps its namespaces (ip-netns(8)).
 const NETNS_DIRECTORY: &str = "/run/netns";
+
+/// File system of namespace files (linux/magic.h `NSFS_MAGIC`).
+const NSFS: FsType = FsType(0x6e73_6673);
 
 /// What CONTAINER turned out to be.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub(super) struct Handed {
 #[derive(Debug)]
 enum Source {
     Process(u32),
-    File(OwnedFd),
+    File(File),
 }
 
 impl Handed {
@@ -48,6 +53,18 @@ impl Handed {
                 pid: std::process::id(),
                 fd: u32::try_from(file.as_raw_fd()).ok(),
             },
+        }
+    }
+
+    /// The id of the running container whose namespace this is, if netd knows one.
+    pub(super) fn known(&self, client: &Client) -> Result<Option<String>, Failure> {
+        let identity = match &self.source {
+            Source::Process(pid) => identity(&process_netns(*pid)),
+            Source::File(file) => file.metadata().ok().map(|file| (file.dev(), file.ino())),
+        };
+        match identity {
+            Some(wanted) => owner(client, |kept| self::identity(kept) == Some(wanted)),
+            None => Ok(None),
         }
     }
 }
@@ -88,27 +105,52 @@ pub(super) fn open(client: &Client, text: &str) -> Result<Target, Failure> {
         Spelling::Path(path) => return open_file(&path),
         Spelling::Name(name) => name,
     };
-    let file = Path::new(NETNS_DIRECTORY).join(&name);
-    if name.is_empty() || !file.exists() {
-        return Ok(Target::Known(name));
+    match named_file(client, &name)? {
+        None => Ok(Target::Known(name)),
+        Some(file) => open_file(&file),
     }
-    match client.container(&name) {
-        Ok(_) => Ok(Target::Known(name)),
-        Err(error) if is(&error, ErrorCode::ContainerNotFound) => open_file(&file),
+}
+
+/// The file below /run/netns that `name` means; none if netd knows a container of that name, or there is no such file.
+fn named_file(client: &Client, name: &str) -> Result<Option<PathBuf>, Failure> {
+    let file = Path::new(NETNS_DIRECTORY).join(name);
+    if matches!(name, "" | "." | "..") || !file.exists() {
+        return Ok(None);
+    }
+    match client.container(name) {
+        Ok(_) => Ok(None),
+        Err(error) if is(&error, ErrorCode::ContainerNotFound) => Ok(Some(file)),
         Err(other) => Err(other.into()),
     }
 }
 
 fn open_file(path: &Path) -> Result<Target, Failure> {
-    let file = File::open(path).map_err(|error| {
+    let refused = |error: std::io::Error| {
         Failure::Refused(format!(
             "cannot open the namespace {}: {error}",
             path.display()
         ))
-    })?;
+    };
+    // To open a pipe that nobody writes to would wait for ever.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+        .map_err(refused)?;
+    // The daemon checks what matters; here it is told by the name that the user typed.
+    if fstatfs(&file)
+        .map_err(|errno| refused(errno.into()))?
+        .filesystem_type()
+        != NSFS
+    {
+        return Err(Failure::Refused(format!(
+            "{} is no network namespace; give a file such as /run/netns/NAME or /proc/PID/ns/net, or pid:N",
+            path.display()
+        )));
+    }
     let name = path.file_name().and_then(|name| name.to_str());
     Ok(Target::Handed(Handed {
-        source: Source::File(file.into()),
+        source: Source::File(file),
         default_name: name.and_then(|name| name.parse().ok()),
     }))
 }
@@ -116,29 +158,38 @@ fn open_file(path: &Path) -> Result<Target, Failure> {
 /// The name under which netd knows `text`: a name as it is, a process or a path by the namespace that it stands for.
 pub(super) fn known(client: &Client, text: &str) -> Result<String, Failure> {
     let path = match spelling(text)? {
-        Spelling::Name(name) => return Ok(name),
+        Spelling::Name(name) => match named_file(client, &name)? {
+            None => return Ok(name),
+            Some(file) => file,
+        },
         Spelling::Process(pid) => process_netns(pid),
         Spelling::Path(path) => path,
     };
     let wanted = identity(&path);
-    let fits = |view: &&ContainerView| {
+    let fits = |kept: &Path| kept == path || (wanted.is_some() && wanted == identity(kept));
+    owner(client, fits)?.ok_or_else(|| {
+        Failure::Refused(format!(
+            "netd knows no running container in the namespace of {text}; `net ps` shows those it knows"
+        ))
+    })
+}
+
+/// The id of the running container whose own namespace `fits`, which is given what the daemon keeps it by.
+fn owner(client: &Client, fits: impl Fn(&Path) -> bool) -> Result<Option<String>, Failure> {
+    let is_it = |view: &&ContainerView| {
         let kept = view
             .netns_path
             .clone()
             .or_else(|| view.pid.map(process_netns));
         // A container in another's namespace, or in the host's, is not what stands for that namespace.
         let is_own = view.ended.is_none() && view.namespace == "private";
-        is_own
-            && kept
-                .is_some_and(|kept| kept == path || (wanted.is_some() && wanted == identity(&kept)))
+        is_own && kept.is_some_and(|kept| fits(&kept))
     };
     let containers = client.containers()?;
-    let found = containers.iter().find(fits);
-    found.map(|view| view.id.to_string()).ok_or_else(|| {
-        Failure::Refused(format!(
-            "netd knows no running container in the namespace of {text}; `net ps` shows those it knows"
-        ))
-    })
+    Ok(containers
+        .iter()
+        .find(is_it)
+        .map(|view| view.id.to_string()))
 }
 
 fn process_netns(pid: u32) -> PathBuf {

@@ -3,6 +3,8 @@
 use clap::Args;
 use netd_api::PublishRequest;
 
+use super::values::word;
+
 /// List the containers
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,7 +38,7 @@ pub(in crate::net) struct StopArgs {
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
     pub(in crate::net) time: u32,
     /// Names or ids
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required = true, value_name = "CONTAINER", value_parser = word)]
     pub(in crate::net) containers: Vec<String>,
 }
 
@@ -49,6 +51,7 @@ Examples:
   net port web 53/udp")]
 pub(in crate::net) struct PortArgs {
     /// Name or id
+    #[arg(value_parser = word)]
     pub(in crate::net) container: String,
     /// One port of the container: PORT[/PROTOCOL]
     pub(in crate::net) port: Option<String>,
@@ -64,6 +67,7 @@ Examples:
   net unpublish web -p 80           every published port that leads to port 80")]
 pub(in crate::net) struct PublishArgs {
     /// Name or id
+    #[arg(value_parser = word)]
     pub(in crate::net) container: String,
     /// [IP:][HOST_PORT:]PORT[/PROTOCOL], ranges allowed
     #[arg(short, long, value_name = "PORT", required = true)]

@@ -37,8 +37,9 @@ command's own code, or give 125 if it was not started, 126 if it cannot be execu
     arg_required_else_help = true
 )]
 pub(super) struct Arguments {
-    /// The daemon to talk to: the path of its socket, or unix://PATH [default: /run/netd.sock]
-    #[arg(short = 'H', long, global = true, env = "NETD_HOST", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    // The client reads the variable: told to clap, it would stand in every usage line as if it had been typed.
+    /// The daemon to talk to: the path of its socket, or unix://PATH [default: $NETD_HOST, or /run/netd.sock]
+    #[arg(short = 'H', long, global = true, value_hint = ValueHint::FilePath)]
     pub(super) host: Option<String>,
 
     #[command(subcommand)]

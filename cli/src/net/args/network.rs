@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clap::Args;
 use netd_api::{Alias, ContainerName, Mac, NetworkName, PublishRequest, Subnet};
 
-use super::values::{key_value, named_address};
+use super::values::{key_value, named_address, word};
 
 /// Create a network and print its id
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ Examples:
 )]
 pub(in crate::net) struct RmArgs {
     /// Names or ids
-    #[arg(required = true, value_name = "NETWORK")]
+    #[arg(required = true, value_name = "NETWORK", value_parser = word)]
     pub(in crate::net) networks: Vec<String>,
 }
 
@@ -105,7 +105,7 @@ pub(in crate::net) struct InspectArgs {
     #[arg(short, long, value_name = "TEMPLATE")]
     pub(in crate::net) format: Option<String>,
     /// Names or ids
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", value_parser = word)]
     pub(in crate::net) names: Vec<String>,
 }
 
@@ -159,8 +159,10 @@ pub(in crate::net) struct ConnectArgs {
     #[arg(long)]
     pub(in crate::net) name: Option<ContainerName>,
     /// Name or id
+    #[arg(value_parser = word)]
     pub(in crate::net) network: String,
     /// Name, id, pid:N, path of a namespace, or name under /run/netns
+    #[arg(value_parser = word)]
     pub(in crate::net) container: String,
 }
 
@@ -175,7 +177,9 @@ pub(in crate::net) struct DisconnectArgs {
     #[arg(short, long)]
     pub(in crate::net) force: bool,
     /// Name or id
+    #[arg(value_parser = word)]
     pub(in crate::net) network: String,
     /// Name, id, pid:N, path of a namespace, or name under /run/netns
+    #[arg(value_parser = word)]
     pub(in crate::net) container: String,
 }

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use netd_api::container::ExposedPort;
 use netd_api::{Alias, ContainerName, Hostname, Mac, PublishRequest};
 
-use super::values::{exposed, key_value};
+use super::values::{exposed, key_value, network_mode, word};
 
 /// Run a program of this host in a network namespace of its own
 ///
@@ -16,6 +16,7 @@ use super::values::{exposed, key_value};
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
+    override_usage = "net run [OPTIONS] [--] COMMAND [ARGUMENT]...",
     after_help = "\
 Examples:
   net run -- ip addr                                      on the default network
@@ -27,7 +28,7 @@ Examples:
 )]
 pub(in crate::net) struct RunArgs {
     /// A network's name or id, host, none, or container:NAME [default: bridge]
-    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", value_parser = network_mode)]
     pub(in crate::net) network: Option<String>,
     /// The container's name [default: the beginning of its id]
     #[arg(long)]
@@ -105,6 +106,7 @@ pub(in crate::net) struct ExecArgs {
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(in crate::net) env: Vec<(String, String)>,
     /// Name or id
+    #[arg(value_parser = word)]
     pub(in crate::net) container: String,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]

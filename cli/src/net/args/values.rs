@@ -12,6 +12,22 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// A name, an id, or what else stands for a network or a container.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("expected a name or an id; `net ls` and `net ps` list them".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// What `--network` takes.
+pub(super) fn network_mode(text: &str) -> Result<String, String> {
+    if text == "container:" {
+        return Err("expected container:NAME, such as container:web".to_owned());
+    }
+    word(text)
+}
+
 /// `NAME=ADDRESS`.
 pub(super) fn named_address(text: &str) -> Result<(String, std::net::IpAddr), String> {
     let form = || "expected NAME=ADDRESS, such as printer=172.28.5.9".to_owned();

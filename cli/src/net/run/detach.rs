@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use netd_api::ContainerView;
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use serde::{Deserialize, Serialize};
 
 use super::supervise::{Surroundings, supervise};
@@ -79,6 +79,7 @@ pub(super) fn supervisor() -> Result<u8, Failure> {
 }
 
 fn supervised() -> Result<u8, Failure> {
+    let_go().map_err(|error| before(&format!("cannot close inherited files: {error}")))?;
     setsid().map_err(|error| before(&format!("cannot leave the terminal: {error}")))?;
     let mut text = String::new();
     io::stdin()
@@ -91,6 +92,20 @@ fn supervised() -> Result<u8, Failure> {
     })?;
     let output = output(&plan)?;
     supervise(&plan, Detached { output })
+}
+
+/// Closes what the caller had open beyond the three standard streams: a lock or a pipe of some script would be held as
+/// long as the command runs.
+fn let_go() -> io::Result<()> {
+    let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    for number in numbers {
+        // One of them was the directory itself, and is closed by now.
+        let _ = close(number);
+    }
+    Ok(())
 }
 
 /// The log, or nothing.
