@@ -27,7 +27,7 @@ pub use id::{ContainerId, EndpointId, InstanceId, NetworkId};
 pub use ipnetwork::IpNetwork;
 pub use mac::Mac;
 pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName};
-pub use network::{DriverSpec, Network, Policy, PoolSpec};
+pub use network::{DriverSpec, Network, NetworkPair, Policy, PoolSpec};
 pub use port::{PortRange, Protocol, PublishRequest, PublishedPort};
 pub use ruleset::Ruleset;
 pub use subnet::Subnet;

@@ -133,3 +133,52 @@ impl PoolSpec {
         self.subnet.with_address(self.gateway)
     }
 }
+
+/// Two different networks, in no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetworkPair {
+    first: NetworkId,
+    second: NetworkId,
+}
+
+impl NetworkPair {
+    /// The pair of these two; `None` if they are one.
+    #[must_use]
+    pub fn new(one: NetworkId, other: NetworkId) -> Option<Self> {
+        let (first, second) = (one.min(other), one.max(other));
+        (first != second).then_some(Self { first, second })
+    }
+
+    /// The one of the lower id.
+    #[must_use]
+    pub const fn first(&self) -> NetworkId {
+        self.first
+    }
+
+    /// The one of the higher id.
+    #[must_use]
+    pub const fn second(&self) -> NetworkId {
+        self.second
+    }
+
+    /// True if `network` is one of them.
+    #[must_use]
+    pub fn has(&self, network: NetworkId) -> bool {
+        self.first == network || self.second == network
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_the_same_whichever_comes_first_and_never_one_network() {
+        let [low, high] = [1, 2].map(|byte| NetworkId::from_bytes([byte; 32]));
+        let pair = NetworkPair::new(high, low).unwrap();
+        assert_eq!(Some(pair), NetworkPair::new(low, high));
+        assert_eq!((pair.first(), pair.second()), (low, high));
+        assert!(pair.has(low) && pair.has(high));
+        assert_eq!(NetworkPair::new(low, low), None);
+    }
+}

@@ -2,10 +2,10 @@
 //!
 //! Entries are keyed, so that a backend can turn the difference of two wishes into a few changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::{EndpointId, IfName, NetworkId, PublishedPort, Subnet};
+use crate::{EndpointId, IfName, NetworkId, NetworkPair, PublishedPort, Subnet};
 
 /// Everything that netd wants filtered and translated in its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct Ruleset {
     pub host: HostRules,
     /// Each bridge network's rules.
     pub networks: BTreeMap<NetworkId, NetworkRules>,
+    /// Networks that may talk to each other, which others may not. Both are in [`Ruleset::networks`]; an internal one
+    /// stays closed all the same.
+    pub allowed: BTreeSet<NetworkPair>,
     /// Each endpoint's published ports, for endpoints that have any.
     pub endpoints: BTreeMap<EndpointId, EndpointRules>,
 }
@@ -61,8 +64,12 @@ pub struct EndpointRules {
 pub enum RulesetChange {
     /// Put or replace a network's rules.
     PutNetwork(NetworkId, NetworkRules),
-    /// Remove a network's rules.
+    /// Remove a network's rules, and what it is allowed.
     RemoveNetwork(NetworkId),
+    /// Let two networks talk.
+    Allow(NetworkPair),
+    /// Keep two networks apart again.
+    Deny(NetworkPair),
     /// Put or replace an endpoint's rules.
     PutEndpoint(EndpointId, EndpointRules),
     /// Remove an endpoint's rules.
@@ -78,6 +85,13 @@ impl Ruleset {
             }
             RulesetChange::RemoveNetwork(id) => {
                 self.networks.remove(&id);
+                self.allowed.retain(|pair| !pair.has(id));
+            }
+            RulesetChange::Allow(pair) => {
+                self.allowed.insert(pair);
+            }
+            RulesetChange::Deny(pair) => {
+                self.allowed.remove(&pair);
             }
             RulesetChange::PutEndpoint(id, rules) => {
                 self.endpoints.insert(id, rules);

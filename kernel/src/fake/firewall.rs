@@ -55,6 +55,17 @@ impl Machine {
                 return Err(refused(message));
             }
         }
+        let known = |id| wanted.networks.contains_key(&id);
+        for pair in &wanted.allowed {
+            if !known(pair.first()) || !known(pair.second()) {
+                let message = format!(
+                    "networks {} and {} may talk, but not both have rules",
+                    pair.first().short(),
+                    pair.second().short()
+                );
+                return Err(refused(message));
+            }
+        }
         self.rules = wanted.clone();
         Ok(())
     }
@@ -73,6 +84,13 @@ fn differences(wanted: &Ruleset, there: &Ruleset) -> Vec<String> {
         ));
     }
     compare("network", &wanted.networks, &there.networks, &mut sentences);
+    for pair in wanted.allowed.symmetric_difference(&there.allowed) {
+        let (first, second) = (pair.first().short(), pair.second().short());
+        sentences.push(match wanted.allowed.contains(pair) {
+            true => format!("networks {first} and {second} cannot talk, but should"),
+            false => format!("networks {first} and {second} can talk, but should not"),
+        });
+    }
     compare(
         "endpoint",
         &wanted.endpoints,

@@ -134,6 +134,7 @@ impl<'a> Evidence<'a> {
                 "MASQUERADE",
             ]
             | ["-s", _, "!", "-o", bridge, "-j", "MASQUERADE"]
+            | ["-s", _, "-d", _, "-o", bridge, "-j", "RETURN"]
             | [
                 "-s",
                 _,

@@ -11,6 +11,9 @@
 //! 6. Without icc the DROP stands in the network's place, not at the end of FORWARD; it says the same there. It sees
 //!    what the bridge switches because that is filtered ([`netd_model::desired::BridgeState::filtered`]), where Docker
 //!    turns on `bridge-nf-call-iptables` for every bridge.
+//! 7. Two networks that may talk have an ACCEPT each way in STAGE-2 (a RETURN would lead to 2), where Docker's users put
+//!    theirs by hand, and an exception from masquerading: their containers see each other's own addresses. STAGE-1
+//!    comes before the ACCEPT of established connections, so that taking the rules away ends those, too.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,7 +25,7 @@ use super::names::ChainNames;
 use super::rules::{Chain, Hold, Rules, Table};
 
 /// Renders the IPv4 part of `wanted`. Endpoints of internal networks, and of networks that `wanted` does not have,
-/// publish nothing.
+/// publish nothing; such networks are not let talk to others either.
 #[must_use]
 pub fn render(wanted: &Ruleset, names: &ChainNames) -> Rules {
     let scene = Scene::of(wanted);
@@ -77,6 +80,8 @@ pub fn render(wanted: &Ruleset, names: &ChainNames) -> Rules {
 /// Networks youngest first, and published ports oldest endpoint first.
 struct Scene<'a> {
     networks: Vec<&'a NetworkRules>,
+    /// From a network to one that it may talk to, both ways.
+    allowed: Vec<(&'a NetworkRules, &'a NetworkRules)>,
     ports: Vec<Publication<'a>>,
 }
 
@@ -92,10 +97,19 @@ impl<'a> Scene<'a> {
     fn of(wanted: &'a Ruleset) -> Self {
         let mut networks: Vec<_> = wanted.networks.iter().collect();
         networks.sort_by_key(|(id, network)| (std::cmp::Reverse(network.rank), **id));
+        let mut allowed: Vec<_> = wanted
+            .allowed
+            .iter()
+            .flat_map(|pair| [(pair.first(), pair.second()), (pair.second(), pair.first())])
+            .filter_map(|(from, to)| Some((wanted.networks.get(&from)?, wanted.networks.get(&to)?)))
+            .filter(|(from, to)| !from.internal && !to.internal)
+            .collect();
+        allowed.sort_by_key(|(from, to)| std::cmp::Reverse((from.rank, to.rank)));
         let mut endpoints: Vec<_> = wanted.endpoints.iter().collect();
         endpoints.sort_by_key(|(id, endpoint)| (endpoint.rank, **id));
         Self {
             networks: networks.into_iter().map(|(_, network)| network).collect(),
+            allowed,
             ports: endpoints
                 .into_iter()
                 .filter_map(|(_, endpoint)| {
@@ -232,6 +246,10 @@ fn stage_2(scene: &Scene<'_>) -> Vec<String> {
     // 1. Only a rule of the host translates, so this is a published port. Internal networks are closed in STAGE-1,
     // before a packet comes here or after it returns.
     let mut rules = vec!["-m conntrack --ctstate DNAT -j RETURN".to_owned()];
+    // 7.
+    let allowed = scene.allowed.iter();
+    rules
+        .extend(allowed.map(|(from, to)| format!("-i {} -o {} -j ACCEPT", from.bridge, to.bridge)));
     let open = scene.networks.iter().filter(|network| !network.internal);
     rules.extend(open.map(|network| format!("-o {} -j DROP", network.bridge)));
     rules.push("-j RETURN".to_owned());
@@ -263,7 +281,7 @@ fn nat_ports(scene: &Scene<'_>) -> Vec<String> {
 }
 
 fn postrouting(scene: &Scene<'_>) -> Vec<String> {
-    let mut rules = Vec::new();
+    let mut rules = addresses_kept(scene);
     for network in scene.networks.iter().filter(|network| !network.internal) {
         let br = &network.bridge;
         // A process of the host that asks 127.0.0.1 has a source that no container can answer to. This is about
@@ -290,6 +308,20 @@ fn postrouting(scene: &Scene<'_>) -> Vec<String> {
         }));
     }
     rules
+}
+
+/// 7. The exceptions from masquerading, which come before it.
+fn addresses_kept(scene: &Scene<'_>) -> Vec<String> {
+    let masqueraded = scene.allowed.iter().filter(|(from, _)| from.masquerade);
+    masqueraded
+        .flat_map(|(from, to)| {
+            subnets(from).flat_map(move |source| {
+                subnets(to).map(move |destination| {
+                    format!("-s {source} -d {destination} -o {} -j RETURN", to.bridge)
+                })
+            })
+        })
+        .collect()
 }
 
 fn raw(scene: &Scene<'_>) -> Vec<String> {

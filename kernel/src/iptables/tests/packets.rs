@@ -1,10 +1,12 @@
 //! Real packets through the rules, with both flavours, with and without bridge-nf.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::super::{ChainPrefix, render};
 use super::lab::{FLAVOURS, Node};
 use super::topology::{BridgeFilter, Lab, ask, datagram_arrives, wanted};
+use super::wish::allowing;
 
 /// Runs `test` with both flavours, with and without bridge-nf.
 fn everywhere(test: impl Fn(&Lab)) {
@@ -182,6 +184,77 @@ fn bridges_are_isolated_from_each_other() {
             ("b1", "10.2.0.11:53")
         ));
     });
+}
+
+#[test]
+fn networks_that_may_talk_do_so_under_their_own_addresses_and_others_do_not() {
+    everywhere(|lab| {
+        lab.host
+            .apply(&allowing(wanted(true), &[(1, 2), (1, 4), (1, 3)]));
+        for (from, to, seen_as) in [
+            ("a1", "10.2.0.11:81", "10.1.0.11"),
+            ("b1", "10.1.0.12:81", "10.2.0.11"),
+            ("a2", "10.4.0.11:81", "10.1.0.12"),
+            ("n1", "10.1.0.11:81", "10.4.0.11"),
+            ("a1", "192.0.2.1:8090", "10.1.0.11"),
+            ("b1", "192.0.2.1:8070", "10.4.0.1"),
+            ("a1", "192.0.2.2:7000", "192.0.2.1"),
+            ("host", "10.2.0.11:81", "10.2.0.1"),
+        ] {
+            lab.reaches(from, to, seen_as);
+        }
+        for (from, to) in [
+            ("b1", "10.4.0.11:81"),
+            ("n1", "10.2.0.11:81"),
+            ("n1", "10.4.0.12:81"),
+            ("a1", "10.3.0.11:81"),
+            ("i1", "10.1.0.11:81"),
+            ("outside", "10.2.0.11:81"),
+        ] {
+            lab.does_not_reach(from, to);
+        }
+        // It takes the exception from masquerading, too.
+        let kept = "-s 10.1.0.0/24 -d 10.2.0.0/24 -o br-b -j RETURN";
+        lab.host.iptables(&format!("-t nat -D POSTROUTING {kept}"));
+        lab.reaches("a1", "10.2.0.11:81", "10.2.0.1");
+        lab.host.apply(&wanted(true));
+        lab.does_not_reach("a1", "10.2.0.11:81");
+        lab.does_not_reach("b1", "10.1.0.12:81");
+        assert_eq!(lab.host.verify(&wanted(true)), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn an_established_flow_ends_when_its_networks_may_not_talk_any_more() {
+    for flavour in FLAVOURS {
+        let lab = Lab::new(flavour, BridgeFilter::Off);
+        lab.host.apply(&allowing(wanted(true), &[(1, 2)]));
+        let receiver = lab
+            .node("b1")
+            .run(|| UdpSocket::bind("0.0.0.0:53").unwrap());
+        let sender = lab
+            .node("a1")
+            .run(|| UdpSocket::bind("10.1.0.11:0").unwrap());
+        for socket in [&receiver, &sender] {
+            socket
+                .set_read_timeout(Some(Duration::from_millis(500)))
+                .unwrap();
+        }
+        let mut letter = [0; 1];
+        // Sockets stay in the namespace that they were made in.
+        sender.send_to(b"1", "10.2.0.11:53").unwrap();
+        let (_, from) = receiver.recv_from(&mut letter).unwrap();
+        receiver.send_to(b"2", from).unwrap();
+        assert!(sender.recv(&mut letter).is_ok());
+        lab.host.apply(&wanted(true));
+        sender.send_to(b"3", "10.2.0.11:53").unwrap();
+        assert!(receiver.recv(&mut letter).is_err(), "{}", lab.host.name);
+        receiver.send_to(b"4", from).unwrap();
+        assert!(sender.recv(&mut letter).is_err(), "{}", lab.host.name);
+        lab.host.apply(&allowing(wanted(true), &[(1, 2)]));
+        sender.send_to(b"5", "10.2.0.11:53").unwrap();
+        assert!(receiver.recv(&mut letter).is_ok(), "{}", lab.host.name);
+    }
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn a_flush_is_reported_and_repaired_and_others_rules_stay() {
         let said = host.verify(&everything()).join("\n");
         for part in [
             "rule \"-m conntrack --ctstate DNAT -j RETURN\" is missing from chain DOCKER-ISOLATION-STAGE-2",
+            "rule \"-i docker0 -o br-noicc -j ACCEPT\" is missing from chain DOCKER-ISOLATION-STAGE-2",
             "is missing from chain PREROUTING of table nat",
             "the policy of chain FORWARD",
         ] {

@@ -12,7 +12,7 @@ use super::super::arrange::{Steps, arrange};
 use super::super::plan::{claim, differences, plan};
 use super::super::standing::{Line, Standing};
 use super::super::{ChainPrefix, Hold, Rules, Table, render};
-use super::wish::{endpoint, internal, network, port, wish, without_icc};
+use super::wish::{allowing, endpoint, internal, network, port, wish, without_icc};
 
 /// Tables and chains as iptables-restore(8) changes them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -150,7 +150,9 @@ fn networks() -> impl Strategy<Value = Vec<(netd_model::NetworkId, NetworkRules)
 
 fn wishes() -> impl Strategy<Value = Ruleset> {
     let endpoints = prop::collection::vec((1_u8..7, 0_u8..4, any::<u8>()), 0..12);
-    (networks(), endpoints, any::<bool>()).prop_map(|(networks, endpoints, drop)| {
+    let pairs = prop::collection::vec((1_u8..7, 1_u8..7), 0..4);
+    let all = (networks(), endpoints, pairs, any::<bool>());
+    all.prop_map(|(networks, endpoints, pairs, drop)| {
         let ports = [
             "0.0.0.0:80->80/tcp",
             "127.0.0.1:90-93->80-83/tcp",
@@ -165,7 +167,7 @@ fn wishes() -> impl Strategy<Value = Ruleset> {
                 (id, rules)
             })
             .collect();
-        wish(&networks, &endpoints, drop)
+        allowing(wish(&networks, &endpoints, drop), &pairs)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Rule sets written in one line each.
 
 use netd_model::ruleset::{EndpointRules, HostRules, NetworkRules};
-use netd_model::{EndpointId, IfName, NetworkId, PortRange, PublishedPort, Ruleset};
+use netd_model::{EndpointId, IfName, NetworkId, NetworkPair, PortRange, PublishedPort, Ruleset};
 
 /// A network of this rank, with icc and masquerading, open to the world.
 pub(super) fn network(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
@@ -79,10 +79,23 @@ pub(super) fn wish(
         host: HostRules { drop_forwarded },
         networks: networks.iter().cloned().collect(),
         endpoints: endpoints.iter().cloned().collect(),
+        ..Ruleset::default()
     }
 }
 
-/// One network of each kind, with ports of every sort.
+/// The networks of these ranks may talk.
+pub(super) fn allowing(wanted: Ruleset, pairs: &[(u8, u8)]) -> Ruleset {
+    let id = |rank| NetworkId::from_bytes([rank; 32]);
+    let pairs = pairs.iter();
+    Ruleset {
+        allowed: pairs
+            .filter_map(|(one, other)| NetworkPair::new(id(*one), id(*other)))
+            .collect(),
+        ..wanted
+    }
+}
+
+/// One network of each kind, with ports of every sort, and some that may talk.
 pub(super) fn everything() -> Ruleset {
     let keeps_addresses = |(id, rules): (NetworkId, NetworkRules)| {
         (
@@ -93,7 +106,7 @@ pub(super) fn everything() -> Ruleset {
             },
         )
     };
-    wish(
+    let wanted = wish(
         &[
             network(1, "docker0", "172.17.0.0/16"),
             internal(2, "br-internal", "172.30.0.0/16"),
@@ -117,5 +130,7 @@ pub(super) fn everything() -> Ruleset {
             ),
         ],
         true,
-    )
+    );
+    // An internal network stays closed, and of the ninth nothing is known.
+    allowing(wanted, &[(1, 3), (1, 4), (1, 2), (1, 9)])
 }
