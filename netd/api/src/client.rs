@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, Created, DEFAULT_SOCKET,
-    DisconnectRequest, ErrorBody, Event, ExitReport, HOST_VARIABLE, NetworkRequest, NetworkView,
-    PREFIX, PortsRequest, PruneReport, Status, StopRequest, Version,
+    DisconnectRequest, ErrorBody, Event, ExitReport, ForgetReport, HOST_VARIABLE, NetworkRequest,
+    NetworkView, PREFIX, PortsRequest, PruneReport, Status, StopRequest, Version,
 };
 
 /// What a path segment keeps as it is: the unreserved characters of RFC 3986 section 2.3.
@@ -276,6 +276,12 @@ impl Client {
     /// Forgets a container; one that runs is disconnected from everything.
     pub fn forget(&self, container: &str) -> Result<(), ClientError> {
         self.delete(&["containers", container])
+    }
+
+    /// Forgets every container that has ended.
+    pub fn prune_containers(&self) -> Result<ForgetReport, ClientError> {
+        let uri = Self::uri(&["containers", "prune"]);
+        self.read(self.agent.post(uri).send_empty())
     }
 
     /// Stops a container and returns when it has ended.

@@ -29,7 +29,7 @@ pub struct Netns {
 pub struct ContainerRequest {
     /// The runtime's id for it; `None` draws one.
     pub id: Option<ContainerId>,
-    /// Its name; `None` makes one of the short id.
+    /// Its name; `None` makes one of the short id, and has it forgotten when it ends: nobody could bring it back by name.
     pub name: Option<ContainerName>,
     /// Its hostname; `None` takes the short id.
     pub hostname: Option<Hostname>,
@@ -140,6 +140,15 @@ pub struct Attachment {
     pub aliases: Vec<Alias>,
     /// Published ports.
     pub ports: Vec<PublishedPort>,
+}
+
+/// Answer to `POST /containers/prune`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetReport {
+    /// Names of the containers that were forgotten.
+    pub containers: Vec<ContainerName>,
+    /// Containers that could not be forgotten, each with the reason.
+    pub failures: Vec<String>,
 }
 
 /// Body of `POST /networks/{network}/connect`.

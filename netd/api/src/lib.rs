@@ -15,7 +15,7 @@ pub mod client;
 pub use client::{Client, ClientError, Events};
 pub use container::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, DisconnectRequest, ExitReport,
-    Netns, PortsRequest, StopRequest,
+    ForgetReport, Netns, PortsRequest, StopRequest,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use network::{Created, NetworkRequest, NetworkView, PoolRequest, PruneReport};

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use netd_api::ForgetReport;
 use netd_model::{Container, ContainerId, ContainerState, NetnsId};
 
 use super::detach::farewell;
@@ -36,6 +37,43 @@ impl Engine {
         let _house = self.house.read().await;
         let _lane = self.containers.alone(id).await;
         self.end(id, ending).await
+    }
+
+    /// Forgets every container that has ended.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the daemon is ending; other failures are in the report.
+    pub async fn prune_containers(&self) -> Result<ForgetReport, EngineError> {
+        let ended = self.look(|state| {
+            let ended = state.containers().filter(|container| container.has_ended());
+            ended
+                .map(|container| (container.id, container.name.clone()))
+                .collect::<Vec<_>>()
+        });
+        let mut report = ForgetReport::default();
+        for (id, name) in ended.await? {
+            match self.forget_ended(id).await {
+                Ok(true) => report.containers.push(name),
+                // Somebody started it again, or forgot it: then it is none of ours.
+                Ok(false) => {}
+                Err(error) => report
+                    .failures
+                    .push(format!("{name}: {}", error.sentence())),
+            }
+        }
+        Ok(report)
+    }
+
+    /// Forgets a container if it has still ended once nobody else is at it; tells whether it did.
+    async fn forget_ended(&self, id: ContainerId) -> Result<bool, EngineError> {
+        let _house = self.house.read().await;
+        let _lane = self.containers.alone(id).await;
+        let ended = self.look(move |state| state.container(id).is_some_and(|c| c.has_ended()));
+        if !ended.await? {
+            return Ok(false);
+        }
+        self.end(id, Ending::Forgotten).await?;
+        Ok(true)
     }
 
     /// The flow itself; the caller is alone on the container's lane.

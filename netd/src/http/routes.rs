@@ -17,8 +17,8 @@ use axum::routing::{get, post};
 use futures::StreamExt;
 use netd_api::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, Created, DisconnectRequest,
-    ErrorCode, ExitReport, NetworkRequest, NetworkView, PREFIX, PortsRequest, PruneReport, Status,
-    StopRequest, Version,
+    ErrorCode, ExitReport, ForgetReport, NetworkRequest, NetworkView, PREFIX, PortsRequest,
+    PruneReport, Status, StopRequest, Version,
 };
 use netd_kernel::NetnsHandle;
 use netd_model::{Container, ContainerId, PublishRequest};
@@ -52,6 +52,7 @@ pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router 
         .route("/networks/{network}/connect", post(connect))
         .route("/networks/{network}/disconnect", post(disconnect))
         .route("/containers", get(list_containers).post(run_container))
+        .route("/containers/prune", post(prune_containers))
         .route(
             "/containers/{container}",
             get(show_container).delete(forget_container),
@@ -309,6 +310,7 @@ fn new_container(request: ContainerRequest) -> Result<NewContainer, Refusal> {
             .collect();
         ports.extend(further);
     }
+    let nameless = request.name.is_none();
     Ok(NewContainer {
         id: request.id,
         name: request.name,
@@ -326,7 +328,8 @@ fn new_container(request: ContainerRequest) -> Result<NewContainer, Refusal> {
         },
         links: request.links,
         dns: request.dns,
-        auto_remove: request.auto_remove,
+        // Whoever gave it no name cannot bring it back by one.
+        auto_remove: request.auto_remove || nameless,
         labels: request.labels,
     })
 }
@@ -393,6 +396,12 @@ async fn forget_container(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn prune_containers(Shared(app): Shared<App>) -> Answer<ForgetReport> {
+    Ok(axum::Json(
+        whole(async move { app.engine.prune_containers().await }).await?,
+    ))
 }
 
 async fn stop_container(

@@ -233,6 +233,41 @@ fn an_ended_container_gives_everything_back() {
 }
 
 #[test]
+fn ended_containers_are_forgotten_and_no_other() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    bench.create("n", "10.9.0.0/24").unwrap();
+    let (_, old) = bench.run("old", "n", at("10.9.0.9")).unwrap();
+    bench
+        .wait(engine.end_container(old.id, Ending::Exited(0)))
+        .unwrap();
+    let report = bench.wait(engine.prune_containers()).unwrap();
+    assert_eq!(report.containers, ["old".parse().unwrap()]);
+    assert_eq!(report.failures, Vec::<String>::new());
+    // What it had reserved is anybody's.
+    let (_, again) = bench.run("again", "n", at("10.9.0.9")).unwrap();
+    bench
+        .wait(engine.end_container(again.id, Ending::Exited(0)))
+        .unwrap();
+    let pid = bench.world.spawn_process();
+    let start = engine.run_container(process(pid, "again", "n", Wish::default()));
+    let (started, report) = bench.wait(async { tokio::join!(start, engine.prune_containers()) });
+    // Whoever was first: it runs, and is not taken for one that has ended.
+    started.unwrap();
+    assert_eq!(report.unwrap().failures, Vec::<String>::new());
+    let again = bench.wait(engine.find_container("again")).unwrap();
+    assert!(again.is_running());
+    assert!(
+        bench
+            .wait(engine.prune_containers())
+            .unwrap()
+            .containers
+            .is_empty()
+    );
+    check(&bench, "one is left");
+}
+
+#[test]
 fn containers_in_another_s_namespace_have_nothing_of_their_own() {
     let mut bench = Bench::new();
     let (pid, owner) = bench.run("owner", "bridge", Wish::default()).unwrap();
