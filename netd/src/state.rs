@@ -15,7 +15,7 @@ use std::sync::Arc;
 use netd_ipam::Pool;
 use netd_model::{
     Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, NetnsId,
-    Network, NetworkId, NetworkName, Phase,
+    Network, NetworkId, NetworkName, NetworkPair, Phase,
 };
 
 use crate::store::{Change, Reservation, Snapshot};
@@ -27,6 +27,8 @@ pub struct State {
     forwarding_turned_on: Option<String>,
     networks: BTreeMap<NetworkId, Arc<Network>>,
     network_names: BTreeMap<NetworkName, NetworkId>,
+    /// With each network, those that it may talk to; each pair stands at both.
+    allowed: BTreeMap<NetworkId, BTreeSet<NetworkId>>,
     containers: BTreeMap<ContainerId, Arc<Container>>,
     container_names: BTreeMap<ContainerName, ContainerId>,
     endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
@@ -58,6 +60,7 @@ impl State {
             forwarding_turned_on: snapshot.forwarding_turned_on,
             networks: BTreeMap::new(),
             network_names: BTreeMap::new(),
+            allowed: BTreeMap::new(),
             containers: BTreeMap::new(),
             container_names: BTreeMap::new(),
             endpoints: BTreeMap::new(),
@@ -77,10 +80,12 @@ impl State {
             .reservations
             .into_iter()
             .map(Change::PutReservation);
+        let allowances = snapshot.allowances.into_iter().map(Change::Allow);
         for change in networks
             .chain(containers)
             .chain(endpoints)
             .chain(reservations)
+            .chain(allowances)
         {
             state.apply(&change);
         }
@@ -170,6 +175,29 @@ impl State {
     #[must_use]
     pub fn count_on(&self, network: NetworkId) -> usize {
         self.of_network.get(&network).map_or(0, BTreeSet::len)
+    }
+
+    /// True if these two networks may talk.
+    #[must_use]
+    pub fn is_allowed(&self, pair: NetworkPair) -> bool {
+        self.allowed
+            .get(&pair.first())
+            .is_some_and(|others| others.contains(&pair.second()))
+    }
+
+    /// Networks that a network may talk to, by id.
+    pub fn allowed_with(&self, network: NetworkId) -> impl Iterator<Item = &Arc<Network>> {
+        let others = self.allowed.get(&network).into_iter().flatten();
+        others.filter_map(|other| self.networks.get(other))
+    }
+
+    /// Every pair of networks that may talk.
+    pub fn allowances(&self) -> impl Iterator<Item = NetworkPair> {
+        let pairs = self.allowed.iter().flat_map(|(network, others)| {
+            let later = others.iter().filter(move |other| *other > network);
+            later.map(move |other| NetworkPair::new(*network, *other))
+        });
+        pairs.flatten()
     }
 
     fn sorted(&self, ids: Option<&BTreeSet<EndpointId>>) -> Vec<Arc<Endpoint>> {

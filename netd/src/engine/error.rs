@@ -68,6 +68,18 @@ pub enum EngineError {
         /// Names of the containers.
         containers: Vec<String>,
     },
+    /// A pair of networks cannot be let talk, or kept from it.
+    #[error("cannot {action} networks {one} and {other} to talk: {reason}")]
+    NotAPair {
+        /// What was tried.
+        action: &'static str,
+        /// The first of them.
+        one: NetworkName,
+        /// The second.
+        other: NetworkName,
+        /// Why.
+        reason: String,
+    },
     /// The request can never be granted.
     #[error("{0}")]
     Invalid(String),
@@ -315,9 +327,11 @@ impl EngineError {
             Self::Builtin { .. } => ErrorCode::Builtin,
             Self::InUse { .. } => ErrorCode::NetworkInUse,
             Self::Name(_) => ErrorCode::InvalidName,
-            Self::Invalid(_) | Self::Publish(_) | Self::Option(_) | Self::PortTwice { .. } => {
-                ErrorCode::InvalidRequest
-            }
+            Self::NotAPair { .. }
+            | Self::Invalid(_)
+            | Self::Publish(_)
+            | Self::Option(_)
+            | Self::PortTwice { .. } => ErrorCode::InvalidRequest,
             Self::Pool(error) => pool_code(error),
             Self::Address { source, .. } => match source {
                 AllocateError::Exhausted { .. } => ErrorCode::AddressesExhausted,

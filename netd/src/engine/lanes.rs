@@ -1,6 +1,7 @@
 //! Who must wait for whom: work on one container is done one after another, work on different ones side by side.
 //!
-//! Order of taking: the house, then a container, then its namespace or a network; always in that order, so nobody waits in a circle.
+//! Order of taking: the house, then a container, then its namespace or a network, of two networks that of the lower id;
+//! always in that order, so nobody waits in a circle.
 
 use std::collections::HashMap;
 use std::hash::Hash;

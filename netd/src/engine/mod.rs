@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start), [`networks`], [`containers`] and [`ending`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
+//! Reading order: [`start`](Engine::start), [`networks`] and [`allow`], [`containers`] and [`ending`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`error`].
 
 mod error;
@@ -13,6 +13,7 @@ mod events;
 mod lanes;
 mod rules;
 
+mod allow;
 mod attach;
 mod choose;
 mod containers;

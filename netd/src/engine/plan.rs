@@ -116,6 +116,14 @@ pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset
             Err(error) => problems.push(format!("network {}: {error}", network.name)),
         }
     }
+    rules.allowed = state
+        .allowances()
+        .filter(|pair| {
+            [pair.first(), pair.second()]
+                .iter()
+                .all(|id| rules.networks.contains_key(id))
+        })
+        .collect();
     for endpoint in state.endpoints().filter(|endpoint| state.stands(endpoint)) {
         if let Some(wanted) = state
             .network(endpoint.network)

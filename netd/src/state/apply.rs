@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use netd_ipam::{Claim, Pool};
-use netd_model::{ContainerId, ContainerName, Endpoint, EndpointId, Network, NetworkId};
+use netd_model::{
+    ContainerId, ContainerName, Endpoint, EndpointId, Network, NetworkId, NetworkPair,
+};
 
 use super::State;
 use crate::store::{Change, Reservation};
@@ -21,6 +23,11 @@ impl State {
                 self.pools.remove(id);
                 self.of_network.remove(id);
                 self.reservations.retain(|(network, _), _| network != id);
+                for other in self.allowed.get(id).cloned().unwrap_or_default() {
+                    if let Some(pair) = NetworkPair::new(*id, other) {
+                        self.deny(pair);
+                    }
+                }
             }
             Change::PutContainer(container) => {
                 self.drop_container(container.id);
@@ -42,7 +49,24 @@ impl State {
             Change::RemoveReservations(network, container) => {
                 self.drop_reservations(*network, container);
             }
+            Change::Allow(pair) => {
+                for (one, other) in both_ways(*pair) {
+                    self.allowed.entry(one).or_default().insert(other);
+                }
+            }
+            Change::Deny(pair) => self.deny(*pair),
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
+        }
+    }
+
+    fn deny(&mut self, pair: NetworkPair) {
+        for (one, other) in both_ways(pair) {
+            if let Some(others) = self.allowed.get_mut(&one) {
+                others.remove(&other);
+                if others.is_empty() {
+                    self.allowed.remove(&one);
+                }
+            }
         }
     }
 
@@ -204,4 +228,8 @@ fn pool_of(pools: &mut [Pool], address: IpAddr) -> Option<&mut Pool> {
     pools
         .iter_mut()
         .find(|pool| pool.subnet().contains(address))
+}
+
+fn both_ways(pair: NetworkPair) -> [(NetworkId, NetworkId); 2] {
+    [(pair.first(), pair.second()), (pair.second(), pair.first())]
 }

@@ -11,6 +11,7 @@ pub use sqlite::Sqlite;
 
 use netd_model::{
     Container, ContainerId, ContainerName, Endpoint, EndpointId, InstanceId, Network, NetworkId,
+    NetworkPair,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,7 @@ pub trait Journal: Send + 'static {
 pub enum Change {
     /// Put or replace a network.
     PutNetwork(Network),
-    /// Forget a network and its reservations. It must have no endpoints.
+    /// Forget a network, its reservations and what it is allowed. It must have no endpoints.
     RemoveNetwork(NetworkId),
     /// Put or replace a container.
     PutContainer(Container),
@@ -48,6 +49,10 @@ pub enum Change {
     PutReservation(Reservation),
     /// Stop keeping addresses of a network for a name.
     RemoveReservations(NetworkId, ContainerName),
+    /// Let two networks talk.
+    Allow(NetworkPair),
+    /// Keep two networks apart again.
+    Deny(NetworkPair),
     /// Remember that netd itself turned forwarding on, in a boot and namespace that the text names.
     ForwardingTurnedOn(String),
 }
@@ -78,6 +83,8 @@ pub struct Snapshot {
     pub endpoints: Vec<Endpoint>,
     /// Every reservation.
     pub reservations: Vec<Reservation>,
+    /// Every pair of networks that may talk.
+    pub allowances: Vec<NetworkPair>,
     /// The boot and namespace in which netd turned forwarding on, if it did.
     pub forwarding_turned_on: Option<String>,
 }

@@ -47,6 +47,14 @@ const MIGRATIONS: &[&str] = &[
          firm INTEGER NOT NULL,
          PRIMARY KEY (network, address)
      ) STRICT, WITHOUT ROWID;",
+    // 2: networks that may talk to each other.
+    "CREATE TABLE allowance (
+         a TEXT NOT NULL REFERENCES network (id) ON DELETE CASCADE,
+         b TEXT NOT NULL REFERENCES network (id) ON DELETE CASCADE,
+         PRIMARY KEY (a, b),
+         CHECK (a < b)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX allowance_of_b ON allowance (b);",
 ];
 
 /// The newest version that this program understands.
@@ -73,4 +81,38 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<Option<i64>, rusqli
         transaction.commit()?;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_the_first_version_keeps_its_networks_and_learns_of_pairs() {
+        let mut store = Connection::open_in_memory().unwrap();
+        store.pragma_update(None, "foreign_keys", true).unwrap();
+        store.execute_batch(MIGRATIONS[0]).unwrap();
+        store.pragma_update(None, "user_version", 1).unwrap();
+        store
+            .execute_batch(
+                "INSERT INTO network VALUES ('1', 'one', ''), ('2', 'two', ''), ('3', 'three', '')",
+            )
+            .unwrap();
+        assert_eq!(migrate(&mut store).unwrap(), None);
+        let count = |table: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM {table}");
+            store.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count("network"), 3);
+        let put = |a: &str, b: &str| store.execute("INSERT INTO allowance VALUES (?1, ?2)", [a, b]);
+        put("1", "2").unwrap();
+        put("2", "3").unwrap();
+        for (a, b) in [("3", "2"), ("1", "1"), ("1", "9"), ("1", "2")] {
+            assert!(put(a, b).is_err(), "{a} {b}");
+        }
+        store
+            .execute("DELETE FROM network WHERE id = '2'", [])
+            .unwrap();
+        assert_eq!(count("allowance"), 0);
+    }
 }

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use netd_model::{Endpoint, InstanceId};
+use netd_model::{Endpoint, InstanceId, NetworkPair};
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
@@ -132,6 +132,20 @@ fn bodies<T: DeserializeOwned>(
         .collect()
 }
 
+fn allowances(connection: &Connection) -> Result<Vec<NetworkPair>, StoreError> {
+    let mut statement = connection.prepare("SELECT a, b FROM allowance")?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
+    let network = |text: String| text.parse().map_err(|error| corrupt("allowance", error));
+    rows.map(|row| {
+        let (a, b) = row?;
+        NetworkPair::new(network(a)?, network(b)?)
+            .ok_or_else(|| corrupt("allowance", "a network beside itself"))
+    })
+    .collect()
+}
+
 fn body<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| corrupt("value", error))
 }
@@ -171,6 +185,7 @@ impl Journal for Sqlite {
             containers: bodies(&self.connection, "container")?,
             endpoints: bodies(&self.connection, "endpoint")?,
             reservations: reservations.collect::<Result<_, StoreError>>()?,
+            allowances: allowances(&self.connection)?,
             forwarding_turned_on: fact(&self.connection, "forwarding_turned_on")?,
         })
     }
@@ -233,6 +248,15 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         Change::RemoveReservations(network, container) => run(
             "DELETE FROM reservation WHERE network = ?1 AND container = ?2",
             params![network.to_string(), container.as_str()],
+        ),
+        // The lower id stands first, in a pair as in the table: hexadecimal digits are ordered as the bytes are.
+        Change::Allow(pair) => run(
+            "INSERT INTO allowance (a, b) VALUES (?1, ?2) ON CONFLICT (a, b) DO NOTHING",
+            params![pair.first().to_string(), pair.second().to_string()],
+        ),
+        Change::Deny(pair) => run(
+            "DELETE FROM allowance WHERE a = ?1 AND b = ?2",
+            params![pair.first().to_string(), pair.second().to_string()],
         ),
         Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
     }

@@ -156,6 +156,18 @@ fn forget_a_running_container() {
 }
 
 #[test]
+fn allow_and_deny() {
+    let script = [
+        Step::Allow("n2", "n1"),
+        Step::Deny("n1", "n2"),
+        Step::Allow("n1", "bridge"),
+        Step::Allow("n1", "n2"),
+        Step::Remove("n1"),
+    ];
+    die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
+}
+
+#[test]
 fn a_mixture() {
     let script = [
         N1,

@@ -7,6 +7,7 @@
     reason = "a test that cannot make its values shall fail, and say what led to it"
 )]
 
+mod allow;
 mod bench;
 mod crash;
 mod crowd;

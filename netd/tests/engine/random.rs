@@ -50,7 +50,7 @@ fn request(dice: &mut Dice) -> Step {
     let address = dice.pick(&[None, None, None, Some("10.1.0.5"), Some("10.2.0.5")]);
     let ports = dice.pick::<&[&str]>(&[&[], &[], &["80"], &["8080:80"], &["9000-9003:90-93/udp"]]);
     let port = dice.pick(&["80", "8080:80", "9000-9003:90-93/udp", "53:53/udp"]);
-    match dice.below(24) {
+    match dice.below(27) {
         0..=3 => Step::Create(own, subnet),
         4 => dice.pick(&[&Step::Remove(own), &Step::Prune]).clone(),
         5..=10 => Step::Run(container, network, address, ports.to_vec()),
@@ -59,6 +59,8 @@ fn request(dice: &mut Dice) -> Step {
         17..=18 => Step::Publish(container, port),
         19 => Step::Unpublish(container, port),
         20..=22 => Step::End(container),
+        23..=24 => Step::Allow(own, network),
+        25 => Step::Deny(network, own),
         _ => Step::Forget(container),
     }
 }

@@ -1,6 +1,6 @@
 //! What users do, as values: scripts for the crash tests, dice for the random one. And the story that the records tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netd::engine::{Absent, Ending, EngineError, Wish};
 use netd_model::{ContainerId, ContainerState, NetworkId};
@@ -31,6 +31,10 @@ pub(crate) enum Step {
     Publish(&'static str, &'static str),
     /// Withdraw a port.
     Unpublish(&'static str, &'static str),
+    /// Let two networks talk.
+    Allow(&'static str, &'static str),
+    /// Keep two networks apart again.
+    Deny(&'static str, &'static str),
     /// The container's command ends.
     End(&'static str),
     /// Forget a container.
@@ -94,6 +98,14 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
                 let who = container(name).await?;
                 engine.unpublish(who, vec![port.parse()?]).await
             }
+            Step::Allow(one, other) => {
+                let (one, other) = (network(one).await?, network(other).await?);
+                engine.allow(one, other).await
+            }
+            Step::Deny(one, other) => {
+                let (one, other) = (network(one).await?, network(other).await?);
+                engine.deny(one, other).await
+            }
             Step::End(name) => {
                 let who = container(name).await?;
                 engine.end_container(who, Ending::Exited(0)).await
@@ -116,6 +128,11 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
                     network.pools.iter().map(|p| p.subnet.to_string()).collect();
                 format!("{:?} {subnets:?}", network.phase)
             });
+            let allowed = state.allowed_with(network.id);
+            let allowed: BTreeSet<String> = allowed.map(|other| other.name.to_string()).collect();
+            if !allowed.is_empty() {
+                story.insert(format!("allowed {}", network.name), format!("{allowed:?}"));
+            }
             for container in state.containers() {
                 let kept: Vec<String> = state
                     .reserved_for(network.id, &container.name)

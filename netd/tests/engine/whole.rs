@@ -120,6 +120,9 @@ fn rules(bench: &Bench) -> Vec<String> {
             .filter(|endpoint| !endpoint.ports.is_empty());
         let endpoints: BTreeSet<_> = published.map(|endpoint| endpoint.id).collect();
         let mut complaints = Vec::new();
+        if rules.allowed != state.allowances().collect() {
+            complaints.push("the rules let others talk than the records do".to_owned());
+        }
         if rules.networks.keys().copied().collect::<BTreeSet<_>>() != networks {
             complaints.push("the rules are not those of the networks".to_owned());
         }
