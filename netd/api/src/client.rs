@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, Created, DEFAULT_SOCKET,
     DisconnectRequest, ErrorBody, Event, ExitReport, ForgetReport, HOST_VARIABLE, NetworkRequest,
-    NetworkView, PREFIX, PortsRequest, PruneReport, Status, StopRequest, Version,
+    NetworkView, PREFIX, PairRequest, PortsRequest, PruneReport, Status, StopRequest, Version,
 };
 
 /// What a path segment keeps as it is: the unreserved characters of RFC 3986 section 2.3.
@@ -256,6 +256,16 @@ impl Client {
         request: &DisconnectRequest,
     ) -> Result<(), ClientError> {
         self.done(self.send(&["networks", network, "disconnect"], request))
+    }
+
+    /// Lets two networks talk that are isolated from each other.
+    pub fn allow(&self, network: &str, request: &PairRequest) -> Result<(), ClientError> {
+        self.done(self.send(&["networks", network, "allow"], request))
+    }
+
+    /// Isolates two networks from each other again.
+    pub fn deny(&self, network: &str, request: &PairRequest) -> Result<(), ClientError> {
+        self.done(self.send(&["networks", network, "deny"], request))
     }
 
     /// Every container, those that ended too.

@@ -55,6 +55,14 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
+/// Body of `POST /networks/{network}/allow` and `.../deny`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairRequest {
+    /// The other network: its name, id or the beginning of its id.
+    pub network: String,
+}
+
 /// Answer to `POST /networks/prune`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneReport {
@@ -100,6 +108,9 @@ pub struct NetworkView {
     pub options: BTreeMap<String, String>,
     /// The user's own marks.
     pub labels: BTreeMap<String, String>,
+    /// Names of the networks that this one may talk to, in order. Docker has no such field: left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_networks: Vec<NetworkName>,
 }
 
 /// Address management of a network.

@@ -17,8 +17,8 @@ use axum::routing::{get, post};
 use futures::StreamExt;
 use netd_api::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, Created, DisconnectRequest,
-    ErrorCode, ExitReport, ForgetReport, NetworkRequest, NetworkView, PREFIX, PortsRequest,
-    PruneReport, Status, StopRequest, Version,
+    ErrorCode, ExitReport, ForgetReport, NetworkRequest, NetworkView, PREFIX, PairRequest,
+    PortsRequest, PruneReport, Status, StopRequest, Version,
 };
 use netd_kernel::NetnsHandle;
 use netd_model::{Container, ContainerId, PublishRequest};
@@ -51,6 +51,8 @@ pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router 
         )
         .route("/networks/{network}/connect", post(connect))
         .route("/networks/{network}/disconnect", post(disconnect))
+        .route("/networks/{network}/allow", post(allow))
+        .route("/networks/{network}/deny", post(deny))
         .route("/containers", get(list_containers).post(run_container))
         .route("/containers/prune", post(prune_containers))
         .route(
@@ -186,6 +188,28 @@ async fn show_network(Shared(app): Shared<App>, Word(word): Word) -> Answer<Netw
 async fn remove_network(Shared(app): Shared<App>, Word(word): Word) -> Result<StatusCode, Refusal> {
     let network = app.engine.find_network(&word).await?;
     whole(async move { app.engine.remove_network(network.id).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn allow(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<PairRequest>,
+) -> Result<StatusCode, Refusal> {
+    let one = app.engine.find_network(&word).await?.id;
+    let other = app.engine.find_network(&request.network).await?.id;
+    whole(async move { app.engine.allow(one, other).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn deny(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<PairRequest>,
+) -> Result<StatusCode, Refusal> {
+    let one = app.engine.find_network(&word).await?.id;
+    let other = app.engine.find_network(&request.network).await?.id;
+    whole(async move { app.engine.deny(one, other).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,7 +8,7 @@ use netd_api::network::{ConfigFrom, IpamView, NetworkContainer, PoolView};
 use netd_api::{Attachment, ContainerView, NetworkView};
 use netd_drivers::shown_options;
 use netd_model::container::Anchor;
-use netd_model::{Container, ContainerState, Endpoint, NamespaceMode, Network, Phase};
+use netd_model::{Container, ContainerState, Endpoint, NamespaceMode, Network, NetworkName, Phase};
 
 use crate::state::State;
 
@@ -43,7 +43,15 @@ pub(super) fn network(state: &State, network: &Network) -> NetworkView {
         containers: containers.collect(),
         options: default_bridge.map_or_else(|| network.options.clone(), shown_options),
         labels: network.labels.clone(),
+        allowed_networks: allowed_networks(state, network),
     }
+}
+
+fn allowed_networks(state: &State, network: &Network) -> Vec<NetworkName> {
+    let others = state.allowed_with(network.id);
+    let mut names: Vec<_> = others.map(|other| other.name.clone()).collect();
+    names.sort();
+    names
 }
 
 fn pool(pool: &netd_model::PoolSpec) -> PoolView {
