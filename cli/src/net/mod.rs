@@ -75,6 +75,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Prune(args) => networks::prune(&client()?, &args),
         Verb::Connect(args) => networks::connect(&client()?, args),
         Verb::Disconnect(args) => networks::disconnect(&client()?, &args),
+        Verb::Allow(args) => networks::allow(&client()?, args.pair),
+        Verb::Deny(args) => networks::deny(&client()?, args.pair),
         Verb::Ps(args) => containers::list(&client()?, &args),
         Verb::Stop(args) => containers::stop(&client()?, &args),
         Verb::Port(args) => containers::port(&client()?, &args),

@@ -1,4 +1,4 @@
-//! The verbs of networks: `create`, `rm`, `ls`, `inspect`, `prune`, `connect`, `disconnect`.
+//! The verbs of networks: `create`, `rm`, `ls`, `inspect`, `prune`, `connect`, `disconnect`, `allow`, `deny`.
 
 mod pools;
 
@@ -6,12 +6,13 @@ use std::io::{self, BufRead, IsTerminal};
 
 use netd_api::{
     Client, ClientError, ConnectRequest, DisconnectRequest, ErrorCode, NetworkRequest, NetworkView,
+    PairRequest,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::{
-    ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, LsArgs, PruneArgs, RmArgs,
+    ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, LsArgs, PairArgs, PruneArgs, RmArgs,
 };
 use super::failure::Failure;
 use super::template::{Template, TemplateError};
@@ -302,4 +303,20 @@ pub(super) fn disconnect(client: &Client, args: &DisconnectArgs) -> Result<(), F
         force: args.force,
     };
     Ok(client.disconnect(&args.network, &request)?)
+}
+
+/// `net allow`.
+pub(super) fn allow(client: &Client, args: PairArgs) -> Result<(), Failure> {
+    let request = PairRequest {
+        network: args.other,
+    };
+    Ok(client.allow(&args.one, &request)?)
+}
+
+/// `net deny`.
+pub(super) fn deny(client: &Client, args: PairArgs) -> Result<(), Failure> {
+    let request = PairRequest {
+        network: args.other,
+    };
+    Ok(client.deny(&args.one, &request)?)
 }

@@ -96,6 +96,7 @@ fn daemon() -> Daemon {
                 refuse(404, "container_not_found", "no such container")
             }
             line if line.ends_with("/disconnect") => (204, Value::Null),
+            "POST /networks/lab/allow" | "POST /networks/lab/deny" => (204, Value::Null),
             line if line.ends_with("/connect") => {
                 refuse(409, "address_taken", "10.0.0.9 is held by db")
             }
@@ -239,6 +240,22 @@ fn connect_hands_over_names_processes_and_files() {
     assert!(stderr(&output).contains("cannot open the namespace /no/such/ns"));
     let output = daemon.run(&["connect", "--name", "x", "lab", "c1"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn allow_and_deny_name_both_networks_and_say_nothing() {
+    let daemon = daemon();
+    for verb in ["allow", "deny"] {
+        let output = daemon.run(&[verb, "lab", "bridge"]);
+        assert_eq!(
+            (output.status.code(), stdout(&output), stderr(&output)),
+            (Some(0), String::new(), String::new())
+        );
+        let sent = daemon.bodies(&format!("POST /networks/lab/{verb}"));
+        assert_eq!(sent, [json!({"network": "bridge"})]);
+        let output = daemon.run(&[verb, "lab"]);
+        assert_eq!(output.status.code(), Some(2), "{verb} needs two");
+    }
 }
 
 #[test]

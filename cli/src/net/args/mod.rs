@@ -2,6 +2,7 @@
 
 mod container;
 mod network;
+mod pair;
 mod start;
 mod values;
 
@@ -12,6 +13,7 @@ pub(super) use container::{PortArgs, PsArgs, PublishArgs, StopArgs};
 pub(super) use network::{
     ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, LsArgs, PruneArgs, RmArgs,
 };
+pub(super) use pair::{AllowArgs, DenyArgs, PairArgs};
 pub(super) use start::{ExecArgs, RunArgs};
 
 /// Networks, names and published ports for containers of any runtime, and for plain processes.
@@ -55,6 +57,8 @@ pub(super) enum Verb {
     Prune(PruneArgs),
     Connect(ConnectArgs),
     Disconnect(DisconnectArgs),
+    Allow(AllowArgs),
+    Deny(DenyArgs),
     Run(Box<RunArgs>),
     Ps(PsArgs),
     Exec(ExecArgs),
