@@ -153,18 +153,16 @@ fn sysctls(inside: &SandboxState) -> BTreeMap<Sysctl, String> {
     // Interfaces begin with the `default` values, so a new one is closed before anything else is said about it.
     set(Sysctl::global("ipv6/conf/default/disable_ipv6"), "1");
     set(Sysctl::global("ipv6/conf/default/accept_ra"), "0");
+    // Writing `all` writes every interface (addrconf_disable_change() in net/ipv6/addrconf.c), those of others in the
+    // namespace too, while what counts is each interface's own. So it is left as it is, and each of ours is told its own.
     let has_ipv6 = |addresses: &BTreeSet<IpNetwork>| addresses.iter().any(IpNetwork::is_ipv6);
-    if !inside
+    if inside
         .interfaces
         .values()
         .any(|state| has_ipv6(&state.addresses))
     {
-        set(Sysctl::global("ipv6/conf/all/disable_ipv6"), "1");
-        return sysctls;
+        set(Sysctl::global("ipv6/conf/lo/disable_ipv6"), "0");
     }
-    // Writing `all` writes every interface (addrconf_disable_change() in net/ipv6/addrconf.c), those that shall stay
-    // closed too, while what counts is each interface's own. So it is left as it is, and each is told its own.
-    set(Sysctl::global("ipv6/conf/lo/disable_ipv6"), "0");
     for (name, state) in &inside.interfaces {
         let own = |key| Sysctl::of_interface("ipv6", name, key);
         if has_ipv6(&state.addresses) {

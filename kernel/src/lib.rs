@@ -11,6 +11,7 @@ pub mod iptables;
 pub mod linux;
 
 mod error;
+mod program;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, TcpListener, UdpSocket};

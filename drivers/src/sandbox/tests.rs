@@ -147,16 +147,13 @@ fn a_gateway_of_the_administrator_s_takes_the_bridge_s_place_in_its_family() {
 #[test]
 fn ipv6_is_off_everywhere_without_an_address_of_it() {
     let a = member("a", 1, &["10.0.1.0/24"]);
-    for members in [&[&a][..], &[]] {
-        assert_eq!(
-            sysctls(&plan(members)),
-            [
-                "ipv6/conf/all/disable_ipv6=1",
-                "ipv6/conf/default/accept_ra=0",
-                "ipv6/conf/default/disable_ipv6=1"
-            ]
-        );
-    }
+    let always = [
+        "ipv6/conf/default/accept_ra=0",
+        "ipv6/conf/default/disable_ipv6=1",
+    ];
+    assert_eq!(sysctls(&plan(&[])), always);
+    let own = "ipv6/conf/eth1/disable_ipv6=1";
+    assert_eq!(sysctls(&plan(&[&a])), [always[0], always[1], own]);
 }
 
 #[test]
@@ -246,9 +243,9 @@ fn a_first_attach_takes_nine_steps_and_none_the_second_time() {
     let expected = [
         "sysctl",
         "sysctl",
-        "sysctl",
         "interface",
         "veth",
+        "sysctl",
         "address",
         "interface",
         "route",
@@ -265,7 +262,10 @@ fn a_second_attach_touches_only_its_own_pair_and_the_routes() {
         member("b", 2, &["10.0.2.0/24"]),
     );
     let ops = diff(&plan(&[&a, &b]), &plan(&[&a]), INSTANCE);
-    assert_eq!(kinds(&ops), ["veth", "address", "interface", "route"]);
+    assert_eq!(
+        kinds(&ops),
+        ["veth", "sysctl", "address", "interface", "route"]
+    );
 }
 
 #[test]
@@ -300,7 +300,6 @@ fn a_change_of_the_gateway_is_one_route() {
     assert_eq!(kinds(&ops), ["no route"]);
 }
 
-/// Each interface must be told its own: `all` was written while there was no IPv6, and still says 1.
 #[test]
 fn ipv6_comes_to_a_sandbox_that_had_none_without_opening_the_others() {
     let a = member("a", 1, &["10.0.1.0/24"]);
@@ -314,7 +313,6 @@ fn ipv6_comes_to_a_sandbox_that_had_none_without_opening_the_others() {
         written.collect::<BTreeSet<_>>(),
         BTreeSet::from([
             "ipv6/conf/lo/disable_ipv6=0".to_owned(),
-            "ipv6/conf/eth1/disable_ipv6=1".to_owned(),
             "ipv6/conf/eth2/accept_ra=0".to_owned(),
             "ipv6/conf/eth2/disable_ipv6=0".to_owned(),
         ])

@@ -1,9 +1,8 @@
 //! The programs of iptables(8): where they are, which flavour they speak, what they say. Knows no rule but those of its
 //! own probe.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use crate::FirewallError;
 
@@ -239,19 +238,8 @@ fn run(program: &Path, arguments: &[&str], input: &str) -> Result<String, Firewa
         program: program.display().to_string(),
         source,
     };
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(exec)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that ends at a bad line leaves the rest unread; what it says and its status tell more.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(exec)?;
+    let output =
+        crate::program::output(Command::new(program).args(arguments), input).map_err(exec)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -30,7 +30,10 @@ pub(super) fn adopt(
     let gone = || AdoptError::NoSuchProcess { pid };
     let action = || format!("open the network namespace of process {pid}");
     // From here on the number cannot come to mean another process unnoticed.
-    let pidfd = processes::pidfd(pid).map_err(|_| gone())?;
+    let pidfd = processes::pidfd(pid).map_err(|error| match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => AdoptError::Kernel(refused(action())(error)),
+        _ => gone(),
+    })?;
     let process = processes::process(pid).ok_or_else(gone)?;
     let file = match handle {
         NetnsHandle::Process { .. } => {

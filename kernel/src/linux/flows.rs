@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use netd_model::desired::FlowFilter;
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
@@ -139,11 +139,8 @@ pub(super) fn by_tool(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
     };
     home.run(|| {
         for arguments in runs {
-            let output = Command::new("conntrack")
-                .arg("-D")
-                .args(arguments)
-                .stdin(Stdio::null())
-                .output()?;
+            let mut command = Command::new("conntrack");
+            let output = crate::program::output(command.arg("-D").args(arguments), "")?;
             let said = String::from_utf8_lossy(&output.stderr);
             // It exits with 1 also when there was nothing to delete.
             if !output.status.success() && !said.contains("0 flow entries") {

@@ -1,8 +1,8 @@
 //! The embedded resolver's end of a sandbox: its sockets on 127.0.0.11, and the redirection of port 53 to them.
 
-use std::io::{self, Write};
+use std::io::{self};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{OnceLock, PoisonError};
 
 use netd_model::{IfName, Protocol};
@@ -223,19 +223,7 @@ fn tool(namespace: &Namespace, program: &str, input: &str) -> Result<String, Ker
         message,
     };
     let output = namespace
-        .run(|| {
-            let mut child = Command::new(program)
-                .args(arguments)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            if let Some(mut stdin) = child.stdin.take() {
-                // One that refuses before it has read all is heard below.
-                let _ = stdin.write_all(input.as_bytes());
-            }
-            child.wait_with_output()
-        })
+        .run(|| crate::program::output(Command::new(program).args(arguments), input))
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

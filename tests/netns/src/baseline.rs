@@ -37,7 +37,11 @@ impl Baseline {
     /// What came and went since, one line each; empty when all is as before.
     #[must_use]
     pub fn changes(&self, now: &Self) -> Vec<String> {
-        let gone = self.lines.difference(&now.lines);
+        // A process that was there before and ended meanwhile did so by itself.
+        let gone = self
+            .lines
+            .difference(&now.lines)
+            .filter(|line| !line.starts_with("process:"));
         let new = now.lines.difference(&self.lines);
         gone.map(|line| format!("gone  {line}"))
             .chain(new.map(|line| format!("new   {line}")))
