@@ -16,6 +16,8 @@ mod s08_options;
 
 mod s13_two_bridges;
 
+mod s14_allowed_networks;
+
 mod s16_own_subnets;
 
 mod s18_inspect;
