@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`args`] (what can be typed), [`failure`] (how it can end), [`networks`], [`containers`] and
 //! [`daemon`] (the verbs that ask), [`run`] and [`exec`] (the verbs that start a command); below them what those share:
-//! [`target`], [`template`], [`table`], [`age`], [`out`].
+//! [`target`], [`filter`], [`format`], [`template`], [`table`], [`age`], [`out`].
 
 mod args;
 mod failure;
@@ -14,6 +14,8 @@ mod networks;
 mod run;
 
 mod age;
+mod filter;
+mod format;
 mod namespace;
 mod out;
 mod table;

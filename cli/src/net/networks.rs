@@ -1,22 +1,25 @@
 //! The verbs of networks: `create`, `rm`, `ls`, `inspect`, `prune`, `connect`, `disconnect`, `allow`, `deny`.
 
+mod list;
 mod pools;
+mod prune;
 
-use std::io::{self, BufRead, IsTerminal};
+pub(super) use list::list;
+pub(super) use prune::prune;
+
+use std::io;
 
 use netd_api::{
-    Client, ClientError, ConnectRequest, DisconnectRequest, ErrorCode, NetworkRequest, NetworkView,
-    PairRequest,
+    Client, ClientError, ConnectRequest, DisconnectRequest, ErrorCode, NetworkRequest, PairRequest,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::args::{
-    ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, LsArgs, PairArgs, PruneArgs, RmArgs,
-};
+use super::args::{ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, PairArgs, RmArgs};
 use super::failure::Failure;
+use super::format::usage;
 use super::template::{Template, TemplateError};
-use super::{out, table, target};
+use super::{out, target};
 
 /// `net create`.
 pub(super) fn create(client: &Client, args: CreateArgs) -> Result<(), Failure> {
@@ -62,103 +65,6 @@ pub(super) fn each(
         }
     }
     if failed { Err(Failure::Partly) } else { Ok(()) }
-}
-
-/// `net ls`.
-pub(super) fn list(client: &Client, args: &LsArgs) -> Result<(), Failure> {
-    let template = args
-        .format
-        .as_deref()
-        // As in Docker, neither says anything of its own.
-        .filter(|format| !matches!(*format, "" | "table"))
-        .map(Format::parse)
-        .transpose()?;
-    let mut networks = client.networks()?;
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
-    let id = |network: &NetworkView| match args.no_trunc {
-        true => network.id.to_string(),
-        false => network.id.short(),
-    };
-    let text = if args.json {
-        pretty(&networks)?
-    } else if args.quiet {
-        networks.iter().map(|network| id(network) + "\n").collect()
-    } else if let Some(format) = template {
-        let rows: Vec<Value> = networks.iter().map(|view| row(view, id(view))).collect();
-        format.render(&rows)?
-    } else {
-        let cells = |view: &NetworkView| {
-            let (driver, scope) = (view.driver.clone(), view.scope.clone());
-            [id(view), view.name.to_string(), driver, scope]
-        };
-        let rows: Vec<_> = networks.iter().map(cells).collect();
-        table::layout(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], &rows)
-    };
-    Ok(out::print_data(&text)?)
-}
-
-/// What `ls --format` sees, under the names that Docker gives it.
-fn row(view: &NetworkView, id: String) -> Value {
-    let labels = view
-        .labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"));
-    json!({
-        "ID": id,
-        "Name": view.name,
-        "Driver": view.driver,
-        "Scope": view.scope,
-        "IPv6": view.enable_ipv6,
-        "Internal": view.internal,
-        "Labels": labels.collect::<Vec<_>>().join(","),
-        "CreatedAt": view.created,
-    })
-}
-
-/// `--format` of a list: a template for each line, maybe under a head.
-struct Format {
-    template: Template,
-    is_table: bool,
-}
-
-impl Format {
-    fn parse(text: &str) -> Result<Self, Failure> {
-        let (text, is_table) = match text.strip_prefix("table ") {
-            Some(rest) => (rest.trim_start(), true),
-            None if text == "json" => ("{{json .}}", false),
-            None => (text, false),
-        };
-        let template = Template::parse(text).map_err(usage)?;
-        Ok(Self { template, is_table })
-    }
-
-    fn render(&self, rows: &[Value]) -> Result<String, Failure> {
-        let mut lines = Vec::new();
-        if self.is_table {
-            lines.push(self.template.titles(|name| match name {
-                "ID" => "NETWORK ID".to_owned(),
-                "CreatedAt" => "CREATED AT".to_owned(),
-                name => name.to_uppercase(),
-            }));
-        }
-        for row in rows {
-            lines.push(self.template.render(row).map_err(usage)?);
-        }
-        if !self.is_table {
-            return Ok(lines.iter().map(|line| format!("{line}\n")).collect());
-        }
-        let cells: Vec<Vec<String>> = lines
-            .iter()
-            .map(|line| line.split('\t').map(str::to_owned).collect())
-            .collect();
-        Ok(table::columns(
-            &cells.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-        ))
-    }
-}
-
-fn usage(error: TemplateError) -> Failure {
-    Failure::Usage(error.to_string())
 }
 
 /// `net inspect`: prints what it found, then tells what it did not find.
@@ -217,33 +123,6 @@ pub(super) fn pretty<T: Serialize>(value: &T) -> io::Result<String> {
     ))?;
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(io::Error::other)
-}
-
-/// `net prune`.
-pub(super) fn prune(client: &Client, args: &PruneArgs) -> Result<(), Failure> {
-    if !args.force && io::stdin().is_terminal() && !confirmed()? {
-        return Ok(());
-    }
-    let report = client.prune_networks()?;
-    if !report.networks.is_empty() {
-        let names = report.networks.iter().map(|name| format!("{name}\n"));
-        out::print(&format!("Deleted Networks:\n{}", names.collect::<String>()))?;
-    }
-    for failure in &report.failures {
-        out::say(failure);
-    }
-    if report.failures.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Partly)
-    }
-}
-
-fn confirmed() -> io::Result<bool> {
-    out::ask("This removes every network that no container is connected to. Go on? [y/N] ");
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// `net connect`: a container that netd knows, or a namespace that it gets to know thereby.

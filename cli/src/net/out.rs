@@ -12,7 +12,8 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 /// Writes a message to the user. That stderr cannot be written to is nothing that could be told anybody.
 pub(super) fn say(text: &str) {
     let lines: Vec<String> = text.split('\n').map(plain).collect();
-    let _ = writeln!(io::stderr().lock(), "net: {}", lines.join("\n"));
+    let name = colour(io::stderr().is_terminal(), Tone::Bad, "net:");
+    let _ = writeln!(io::stderr().lock(), "{name} {}", lines.join("\n"));
 }
 
 /// `text` with nothing in it that a terminal would obey: commands and labels are whatever somebody gave, and must not
@@ -56,9 +57,13 @@ pub(super) enum Tone {
 
 /// `text` in a colour, if stdout is a terminal and its user did not object (<https://no-color.org>).
 pub(super) fn paint(tone: Tone, text: &str) -> String {
+    colour(io::stdout().is_terminal(), tone, text)
+}
+
+fn colour(is_terminal: bool, tone: Tone, text: &str) -> String {
     let objected = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    if objected || !io::stdout().is_terminal() {
+    if objected || !is_terminal {
         return text.to_owned();
     }
     let code = match tone {
@@ -67,6 +72,20 @@ pub(super) fn paint(tone: Tone, text: &str) -> String {
         Tone::Quiet => "2",
     };
     format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// How many characters fit on a line of the terminal that stdout is; `None` if it is none, so that a program gets
+/// everything. `COLUMNS` overrules the terminal (environ(7)).
+pub(super) fn width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let columns = std::env::var("COLUMNS").ok();
+    let given = columns.and_then(|columns| columns.parse().ok());
+    let asked = || terminal_size::terminal_size_of(stdout).map(|(width, _)| usize::from(width.0));
+    // A terminal that was never told its size says 0 (ioctl_tty(2)).
+    given.or_else(asked).filter(|width| *width > 0)
 }
 
 /// Asks on stderr, so that a redirected stdout does not hide the question.

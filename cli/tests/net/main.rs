@@ -6,6 +6,8 @@ mod support;
 #[cfg(test)]
 mod detached;
 #[cfg(test)]
+mod lists;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod verbs;

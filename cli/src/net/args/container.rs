@@ -3,6 +3,8 @@
 use clap::Args;
 use netd_api::PublishRequest;
 
+use crate::net::filter::{self, Filter};
+
 use super::values::word;
 
 /// List the containers
@@ -10,18 +12,32 @@ use super::values::word;
 #[command(after_help = "\
 Examples:
   net ps
-  net ps -a             those that ended too
-  net ps --json | jq -r '.[].name'")]
+  net ps -a                             those that ended too
+  net ps -f network=lab -f label=team=red
+  net ps -f status=exited -q
+  net ps --format 'table {{.Names}}\\t{{.Ports}}'
+  net ps --json | jq -r '.[].name'
+
+Filters: name, id, network, label=KEY[=VALUE], status=running|exited. Several of one key are alternatives
+(of labels all must fit); different keys must all fit.
+
+A format may use .ID .Names .Networks .Ports .Status .State .Command .CreatedAt .RunningFor .Labels")]
 pub(in crate::net) struct PsArgs {
     /// Those that ended too
     #[arg(short, long)]
     pub(in crate::net) all: bool,
+    /// Only those that fit
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter::of_containers)]
+    pub(in crate::net) filter: Vec<Filter>,
     /// Ids only
     #[arg(short, long)]
     pub(in crate::net) quiet: bool,
-    /// Whole ids and commands
+    /// Whole ids and commands, however wide the terminal
     #[arg(long)]
     pub(in crate::net) no_trunc: bool,
+    /// Print each container as a template says
+    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["quiet", "json"])]
+    pub(in crate::net) format: Option<String>,
     /// Print JSON
     #[arg(long, conflicts_with = "quiet")]
     pub(in crate::net) json: bool,

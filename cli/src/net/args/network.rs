@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clap::Args;
 use netd_api::{Alias, ContainerName, Mac, NetworkName, PublishRequest, Subnet};
 
+use crate::net::filter::{self, Filter};
+
 use super::values::{key_value, named_address, word};
 
 /// Create a network and print its id
@@ -51,7 +53,7 @@ pub(in crate::net) struct CreateArgs {
 /// Remove networks that no container is connected to
 #[derive(Debug, Args)]
 #[command(
-    visible_alias = "remove",
+    alias = "remove",
     after_help = "\
 Examples:
   net rm lab
@@ -66,18 +68,26 @@ pub(in crate::net) struct RmArgs {
 /// List the networks
 #[derive(Debug, Args)]
 #[command(
-    visible_alias = "list",
+    alias = "list",
     after_help = "\
 Examples:
   net ls
+  net ls -f driver=bridge -f label=team=red
+  net ls -f dangling=true -q
   net ls -q
   net ls --format '{{.Name}} {{.Driver}}'
   net ls --format 'table {{.ID}}\\t{{.Name}}\\t{{.Internal}}'
   net ls --json | jq -r '.[].Name'
 
+Filters: name, id, driver, scope, label=KEY[=VALUE], type=builtin|custom, dangling=true|false. Several
+of one key are alternatives (of labels all must fit); different keys must all fit.
+
 A format may use .ID .Name .Driver .Scope .IPv6 .Internal .Labels .CreatedAt"
 )]
 pub(in crate::net) struct LsArgs {
+    /// Only those that fit
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter::of_networks)]
+    pub(in crate::net) filter: Vec<Filter>,
     /// Ids only
     #[arg(short, long)]
     pub(in crate::net) quiet: bool,
@@ -113,12 +123,21 @@ pub(in crate::net) struct InspectArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  net prune        asks first when a person types it
-  net prune -f")]
+  net prune                                asks first when a person types it
+  net prune -f
+  net prune -f --filter label=ci --filter until=24h
+  net prune -f --filter label!=keep
+  net prune -f --containers                forgets the containers that ended, instead")]
 pub(in crate::net) struct PruneArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(in crate::net) force: bool,
+    /// Only those that fit: label=KEY[=VALUE], label!=KEY[=VALUE], or until=SPAN or TIME (created before)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = filter::of_prune)]
+    pub(in crate::net) filter: Vec<Filter>,
+    /// Forget the containers that have ended, instead
+    #[arg(long, conflicts_with = "filter")]
+    pub(in crate::net) containers: bool,
 }
 
 /// Connect a container to a network
