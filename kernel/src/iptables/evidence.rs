@@ -4,7 +4,7 @@
 //! addresses we serve, and a rule of exactly our shape about one of these is ours. A like rule about another interface
 //! is not, such as libvirt's. Knows nothing of what is wanted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::names::ChainNames;
 use super::rules::Table;
@@ -17,6 +17,8 @@ pub(super) struct Evidence<'a> {
     bridges: HashSet<String>,
     /// Containers' addresses, as `10.0.0.2/32`.
     containers: HashSet<String>,
+    /// Subnets, each with its bridge.
+    subnets: HashMap<String, String>,
     /// Published addresses and ports, as `-d 127.0.0.1/32 -p tcp -m tcp --dport 80`.
     published: HashSet<String>,
 }
@@ -28,6 +30,7 @@ impl<'a> Evidence<'a> {
             names,
             bridges: HashSet::new(),
             containers: HashSet::new(),
+            subnets: HashMap::new(),
             published: HashSet::new(),
         };
         for chain in [names.ports, names.stage_1, names.stage_2] {
@@ -52,6 +55,7 @@ impl<'a> Evidence<'a> {
                 evidence.published.insert(published.to_owned());
             }
         }
+        evidence.subnets = subnets(standing, &evidence.bridges);
         evidence
     }
 
@@ -134,7 +138,6 @@ impl<'a> Evidence<'a> {
                 "MASQUERADE",
             ]
             | ["-s", _, "!", "-o", bridge, "-j", "MASQUERADE"]
-            | ["-s", _, "-d", _, "-o", bridge, "-j", "RETURN"]
             | [
                 "-s",
                 _,
@@ -147,6 +150,11 @@ impl<'a> Evidence<'a> {
                 "-j",
                 "MASQUERADE",
             ] => self.bridges.contains(bridge),
+            ["-s", from, "-d", to, "-o", bridge, "-j", "RETURN"] => {
+                // Between two networks of ours; what leads there from elsewhere is a user's.
+                let of = |subnet| self.subnets.get(subnet).map(String::as_str);
+                of(to) == Some(bridge) && of(from).is_some_and(|other| other != bridge)
+            }
             [
                 "-s",
                 from,
@@ -164,6 +172,29 @@ impl<'a> Evidence<'a> {
             _ => false,
         }
     }
+}
+
+/// The subnets of `bridges`. Every network that is not internal has such a rule.
+fn subnets(standing: &Standing, bridges: &HashSet<String>) -> HashMap<String, String> {
+    let of = |rule: &str| match words(rule)[..] {
+        [
+            "-s",
+            subnet,
+            "-o",
+            bridge,
+            "-m",
+            "conntrack",
+            _,
+            "DNAT",
+            "-j",
+            _,
+        ] => Some((subnet.to_owned(), bridge.to_owned())),
+        _ => None,
+    };
+    let found = standing.rules(Table::Nat, "POSTROUTING").filter_map(of);
+    found
+        .filter(|(_, bridge)| bridges.contains(bridge))
+        .collect()
 }
 
 fn words(rule: &str) -> Vec<&str> {

@@ -88,6 +88,7 @@ fn after_a_restart_stale_rules_go_and_others_stay() {
         host.apply(&everything());
         host.iptables("-A FORWARD -i virbr0 -o virbr0 -j ACCEPT");
         host.iptables("-t nat -A POSTROUTING -s 192.168.122.0/24 ! -o virbr0 -j MASQUERADE");
+        host.iptables("-t nat -I POSTROUTING -s 10.8.0.0/24 -d 172.17.0.0/16 -o docker0 -j RETURN");
         host.firewall = open(&host.node, host.flavour).unwrap().into();
         let none = wish(&[], &[], true);
         host.apply(&none);
@@ -101,7 +102,11 @@ fn after_a_restart_stale_rules_go_and_others_stay() {
             ]
         );
         let nat = host.chain(Table::Nat, "POSTROUTING");
-        assert_eq!(nat, ["-s 192.168.122.0/24 ! -o virbr0 -j MASQUERADE"]);
+        let others = [
+            "-s 10.8.0.0/24 -d 172.17.0.0/16 -o docker0 -j RETURN",
+            "-s 192.168.122.0/24 ! -o virbr0 -j MASQUERADE",
+        ];
+        assert_eq!(nat, others);
         assert!(host.chain(Table::Raw, "PREROUTING").is_empty());
     }
 }
