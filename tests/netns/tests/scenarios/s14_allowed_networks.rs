@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netns_tests::host::SOCKET;
 use netns_tests::{Lab, eventually, within};
 
 /// A host with the networks `front`, `back` and `other`, and on each a container named after it that tells every
@@ -160,5 +161,16 @@ fn s14_what_cannot_be_allowed_says_why() {
         assert!(ran.stderr.contains(part), "{ran}");
     }
     let _ = lab.h1.net(&["allow", "front"]).fails(2);
+    let url = "http://netd/netd/v1/networks/front/allow";
+    for body in [
+        "{}",
+        "[\"bridge\"]",
+        "{\"network\": 1}",
+        "{\"network\": \"bridge\", \"x\": 1}",
+    ] {
+        let post = ["curl", "-sS", "--unix-socket", SOCKET, "-d", body, url];
+        let answer = lab.h1.exec(&post).ok().json();
+        assert_eq!(answer["code"], "invalid_request", "{body}: {answer}");
+    }
     assert_eq!(lab.h1.all_rules(), before);
 }
