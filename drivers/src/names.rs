@@ -28,19 +28,21 @@ pub fn host_interface_name(endpoint: EndpointId, salt: u32) -> Result<IfName, Pa
     IfName::new(&format!("veth{salted:07x}"))
 }
 
-/// The next interface inside a container: the lowest `ethN` that none of its `endpoints` has.
+/// The next interface inside a container: the lowest `ethN` that none of its `endpoints` has and that is not `present`
+/// there otherwise, by the hand of another runtime.
 ///
 /// # Errors
 /// None in practice: a container would need 10^12 endpoints for a name that is too long.
 pub fn next_inside_name<'a>(
     endpoints: impl IntoIterator<Item = &'a Endpoint>,
+    present: &BTreeSet<IfName>,
 ) -> Result<IfName, ParseNameError> {
-    let taken: BTreeSet<&str> = endpoints
+    let own = endpoints
         .into_iter()
         .filter_map(|endpoint| endpoint.interface.as_ref())
-        .map(|interface| interface.inside.as_str())
-        .collect();
-    // Among one name more than there are endpoints, one is free.
+        .map(|interface| interface.inside.as_str());
+    let taken: BTreeSet<&str> = own.chain(present.iter().map(IfName::as_str)).collect();
+    // Among one name more than are taken, one is free.
     let free = (0..=taken.len())
         .map(|number| format!("eth{number}"))
         .find(|name| !taken.contains(name.as_str()));
@@ -101,8 +103,14 @@ mod tests {
         let network = network("a", 1, &["10.0.0.0/24"]);
         let name = |numbers: &[u8]| {
             let endpoints: Vec<_> = numbers.iter().map(|n| endpoint(&network, *n)).collect();
-            next_inside_name(&endpoints).unwrap().to_string()
+            let present = BTreeSet::from(["lo".parse().unwrap(), "eth5".parse().unwrap()]);
+            next_inside_name(&endpoints, &present).unwrap().to_string()
         };
+        assert_eq!(
+            name(&[0, 1, 2, 3, 4]),
+            "eth6",
+            "another's name is passed over"
+        );
         assert_eq!(name(&[]), "eth0");
         assert_eq!(name(&[0, 1, 2]), "eth3");
         assert_eq!(name(&[0, 2]), "eth1");

@@ -93,6 +93,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`KernelError`] when the kernel did not answer.
     fn host_interface(&self, name: &IfName) -> Result<Option<HostInterface>, KernelError>;
 
+    /// Names of the interfaces inside a pinned sandbox, whoever made them.
+    ///
+    /// # Errors
+    /// [`KernelError::SandboxGone`] when it is not pinned.
+    fn inside_names(&self, netns: NetnsId) -> Result<BTreeSet<IfName>, KernelError>;
+
     /// Addresses of the host, on every interface.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use netd_model::desired::{KernelState, Sysctl};
+use netd_model::desired::{KernelState, SandboxState, Sysctl};
 use netd_model::{EndpointId, IfName, NetnsId, Op, PublishedPort, Sandbox, Subnet, Supervisor};
 
 use super::fuel::Crashed;
@@ -73,6 +73,17 @@ impl Kernel for FakeKernel {
 
     fn host_interface(&self, name: &IfName) -> Result<Option<HostInterface>, KernelError> {
         Ok(self.0.read(|machine| machine.host_interface(name))?)
+    }
+
+    fn inside_names(&self, netns: NetnsId) -> Result<BTreeSet<IfName>, KernelError> {
+        let about = KernelState {
+            sandboxes: [(netns, SandboxState::default())].into(),
+            ..KernelState::default()
+        };
+        let mut seen = self.0.read(|machine| machine.observe(&about))?;
+        let sandbox = seen.sandboxes.remove(&netns);
+        let sandbox = sandbox.ok_or(KernelError::SandboxGone { netns })?;
+        Ok(sandbox.interfaces.into_keys().collect())
     }
 
     fn host_addresses(&self) -> Result<BTreeSet<IpAddr>, KernelError> {

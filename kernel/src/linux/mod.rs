@@ -127,6 +127,12 @@ impl Kernel for Linux {
             .map_err(|error| refused(format!("look at interface {name}"))(error))
     }
 
+    fn inside_names(&self, netns: NetnsId) -> Result<BTreeSet<IfName>, KernelError> {
+        let pin = self.sandboxes.get(netns)?;
+        observe::inside_names(&pin.namespace)
+            .map_err(|error| refused(format!("list the interfaces of {netns}"))(error))
+    }
+
     fn host_addresses(&self) -> Result<BTreeSet<IpAddr>, KernelError> {
         observe::host_addresses(self).map_err(refused("list the host's addresses"))
     }

@@ -297,6 +297,12 @@ pub(super) fn host_interface(linux: &Linux, name: &IfName) -> io::Result<Option<
     }))
 }
 
+/// What [`crate::Kernel::inside_names`] promises.
+pub(super) fn inside_names(namespace: &Namespace) -> io::Result<BTreeSet<IfName>> {
+    let found = links::all(&mut namespace.session())?;
+    Ok(found.into_iter().map(|link| link.name).collect())
+}
+
 /// What [`crate::Kernel::host_addresses`] promises.
 pub(super) fn host_addresses(linux: &Linux) -> io::Result<BTreeSet<IpAddr>> {
     let found = addresses::all(&mut linux.home.session(), None)?;

@@ -3,17 +3,19 @@
 //! Intent, ports, filter, interface, acknowledgement: in this order, so that a crash at any point leaves a record of
 //! what to undo, and no packet passes before its rules stand.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
-    Alias, Container, ContainerId, Endpoint, EndpointId, Mac, NetworkId, Phase, PublishRequest,
+    Alias, Container, ContainerId, Endpoint, EndpointId, IfName, Mac, NetworkId, Phase,
+    PublishRequest,
 };
 
 use super::hold::stale_flows;
-use super::intent::{Intent, intend};
+use super::intent::{Intent, Subject, intend};
 use super::names::has_names;
 use super::{Engine, EngineError, plan, random};
 use crate::store::Change;
@@ -59,9 +61,15 @@ impl Engine {
         let _network = self.networks.shared(network).await;
         let id = EndpointId::from_bytes(random()?);
         let requests = wish.ports.clone();
+        let subject = Subject {
+            id,
+            network,
+            container,
+            present: self.present_inside(container).await?,
+        };
         let intent = self
             .turns
-            .take(move |ledger| intend(ledger, id, (network, container), wish))
+            .take(move |ledger| intend(ledger, &subject, wish))
             .await??;
         let (endpoint, before) = match intent {
             Intent::Already(endpoint) => return Ok(endpoint),
@@ -78,6 +86,21 @@ impl Engine {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Interfaces that are in a container's namespace already: another runtime may have made some.
+    async fn present_inside(
+        &self,
+        container: ContainerId,
+    ) -> Result<BTreeSet<IfName>, EngineError> {
+        let netns =
+            self.look(move |state| Some(state.container(container)?.sandbox.as_ref()?.netns));
+        match netns.await? {
+            Some(netns) => Ok(self
+                .kernel(move |kernel| kernel.inside_names(netns))
+                .await?),
+            None => Ok(BTreeSet::new()),
         }
     }
 

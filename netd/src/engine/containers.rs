@@ -54,7 +54,7 @@ impl Engine {
     pub async fn run_container(&self, new: NewContainer) -> Result<Arc<Container>, EngineError> {
         let _house = self.house.read().await;
         let id = self.identity(&new).await?;
-        let _lane = self.containers.alone(id).await;
+        let lane = self.containers.alone(id).await;
         let (namespace, network) = self.place(&new).await?;
         let supervisor = match new.supervisor_pid {
             Some(pid) => Some(self.kernel(move |kernel| kernel.identify(pid)).await?),
@@ -67,7 +67,10 @@ impl Engine {
             sandbox: None,
             supervisor,
         };
-        self.enroll(new, facts).await?;
+        if let Enrolled::Known(known) = self.enroll(new, facts).await? {
+            drop(lane);
+            return self.join(known, network, wish).await;
+        }
         match self.bring_up(id, network, wish).await {
             Ok(container) => {
                 let subject = (id.to_string(), container.name.to_string());
@@ -84,7 +87,7 @@ impl Engine {
     }
 
     /// Pins the namespace and writes the intent. Nobody else takes or lets go of that namespace meanwhile.
-    async fn enroll(&self, new: NewContainer, mut facts: Facts) -> Result<(), EngineError> {
+    async fn enroll(&self, new: NewContainer, mut facts: Facts) -> Result<Enrolled, EngineError> {
         if facts.namespace != NamespaceMode::Private {
             return self
                 .turns
@@ -118,6 +121,22 @@ impl Engine {
             self.release_stranger(netns).await?;
         }
         enrolled
+    }
+
+    /// The same namespace handed over once more, under the name that it has: it joins the network, or is there already.
+    async fn join(
+        &self,
+        id: ContainerId,
+        network: Option<NetworkId>,
+        wish: Wish,
+    ) -> Result<Arc<Container>, EngineError> {
+        let _lane = self.containers.alone(id).await;
+        if let Some(network) = network {
+            self.attach(network, id, wish).await?;
+        }
+        self.look(move |state| state.container(id).cloned())
+            .await?
+            .ok_or_else(|| EngineError::ContainerNotFound(id.short()))
     }
 
     /// Lets go of a namespace that was pinned for nothing, unless it is a known container's.
@@ -216,9 +235,31 @@ struct Facts {
     supervisor: Option<Supervisor>,
 }
 
-fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<(), EngineError> {
+/// Whether a container that was handed over is a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Enrolled {
+    /// Its record was written.
+    New,
+    /// This one runs under the name, in the namespace.
+    Known(ContainerId),
+}
+
+fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enrolled, EngineError> {
     let state = ledger.state();
     let id = facts.id;
+    let netns = |sandbox: &Option<Sandbox>| sandbox.as_ref().map(|sandbox| sandbox.netns);
+    let same = |present: &&Arc<Container>| {
+        !present.has_ended()
+            && facts.sandbox.is_some()
+            && netns(&present.sandbox) == netns(&facts.sandbox)
+    };
+    let named = new
+        .name
+        .as_ref()
+        .and_then(|name| state.container_named(name));
+    if let Some(present) = named.filter(same) {
+        return Ok(Enrolled::Known(present.id));
+    }
     let name = match new.name {
         Some(name) => name,
         None => ContainerName::new(&id.short())?,
@@ -271,7 +312,8 @@ fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<(), 
         auto_remove: new.auto_remove,
         labels: new.labels,
     };
-    Ok(ledger.commit(&[Change::PutContainer(container)])?)
+    ledger.commit(&[Change::PutContainer(container)])?;
+    Ok(Enrolled::New)
 }
 
 fn links(state: &State, given: &[String]) -> Result<Vec<Link>, EngineError> {

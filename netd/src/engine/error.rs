@@ -158,8 +158,11 @@ pub enum EngineError {
         protocol: Protocol,
     },
     /// A process of the host has the port, or it cannot be taken.
-    #[error("{0}; publish another port or stop that process")]
-    HostPort(#[source] ReservePortError),
+    #[error("{source}{}", advice(source))]
+    HostPort {
+        /// What the kernel said.
+        source: ReservePortError,
+    },
     /// No host port is left to choose.
     #[error("no free host port from 32768 up for {count} ports/{protocol} on {host_ip}")]
     NoHostPort {
@@ -342,7 +345,7 @@ impl EngineError {
             Self::MacTaken { .. } => ErrorCode::AddressTaken,
             Self::InterfaceTaken { .. } => ErrorCode::NameTaken,
             Self::PortTaken { .. } | Self::NoHostPort { .. } => ErrorCode::PortTaken,
-            Self::HostPort(error) => match error {
+            Self::HostPort { source } => match source {
                 ReservePortError::Taken { .. } => ErrorCode::PortTaken,
                 ReservePortError::NotMyAddress { .. } => ErrorCode::AddressNotAllowed,
                 ReservePortError::Os { .. } => ErrorCode::Internal,
@@ -387,6 +390,14 @@ impl EngineError {
             cause = error.source();
         }
         sentence
+    }
+}
+
+/// What to do about a port that a process has; the other refusals say it themselves.
+fn advice(error: &ReservePortError) -> &'static str {
+    match error {
+        ReservePortError::Taken { .. } => "; publish another port or stop that process",
+        ReservePortError::NotMyAddress { .. } | ReservePortError::Os { .. } => "",
     }
 }
 

@@ -40,10 +40,10 @@ impl Engine {
                 Err(refused) => refused,
             };
             let ReservePortError::Taken { protocol, port, .. } = refused else {
-                return Err(EngineError::HostPort(refused));
+                return Err(EngineError::HostPort { source: refused });
             };
             if !avoid.insert((protocol, port)) {
-                return Err(EngineError::HostPort(refused));
+                return Err(EngineError::HostPort { source: refused });
             }
             let (avoiding, requests, kept) = (avoid.clone(), requests.to_vec(), kept.to_vec());
             let moved = self
@@ -51,7 +51,7 @@ impl Engine {
                 .take(move |ledger| choose_again(ledger, id, (&requests, &kept), &avoiding))
                 .await??;
             if !moved {
-                return Err(EngineError::HostPort(refused));
+                return Err(EngineError::HostPort { source: refused });
             }
         }
         Err(EngineError::NoHostPort {

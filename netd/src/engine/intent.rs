@@ -1,5 +1,6 @@
 //! From a wish to connect to the record that says so: pure decisions over the state, made inside a ledger turn.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use netd_drivers::{host_interface_name, mac_for, next_inside_name};
@@ -19,6 +20,19 @@ use crate::store::Change;
 
 /// Most ports of a bridge (`BR_MAX_PORTS`, net/bridge/br_private.h: 1 << 10, of which number 0 is not used).
 const BRIDGE_PORTS: usize = 1023;
+
+/// Who wants to join what.
+pub(super) struct Subject {
+    /// Identity of the endpoint to make.
+    pub(super) id: EndpointId,
+    /// The network.
+    pub(super) network: NetworkId,
+    /// The container.
+    pub(super) container: ContainerId,
+    /// Interfaces inside the container, whoever made them.
+    pub(super) present: BTreeSet<IfName>,
+}
+
 /// What a wish comes to.
 pub(super) enum Intent {
     /// It is fulfilled already.
@@ -35,18 +49,17 @@ pub(super) enum Intent {
 /// Checks a wish against the records, chooses what it leaves open, and writes the intent.
 pub(super) fn intend(
     ledger: &mut Ledger,
-    id: EndpointId,
-    (network, container): (NetworkId, ContainerId),
+    subject: &Subject,
     wish: Wish,
 ) -> Result<Intent, EngineError> {
     let state = ledger.state();
-    let network = match state.network(network) {
+    let network = match state.network(subject.network) {
         Some(network) if network.phase == Phase::Attached => Arc::clone(network),
-        _ => return Err(EngineError::NetworkNotFound(network.short())),
+        _ => return Err(EngineError::NetworkNotFound(subject.network.short())),
     };
-    let container = match state.container(container) {
+    let container = match state.container(subject.container) {
         Some(container) => Arc::clone(container),
-        None => return Err(EngineError::ContainerNotFound(container.short())),
+        None => return Err(EngineError::ContainerNotFound(subject.container.short())),
     };
     if !matches!(
         container.state,
@@ -59,8 +72,10 @@ pub(super) fn intend(
     }
     connectable(state, &network, &container)?;
     let endpoint = match &network.driver {
-        DriverSpec::Bridge(_) => bridged(state, id, (&network, &container), wish)?,
-        DriverSpec::Host | DriverSpec::Null => plain(state, id, (&network, &container), wish)?,
+        DriverSpec::Bridge(_) => bridged(state, subject, (&network, &container), wish)?,
+        DriverSpec::Host | DriverSpec::Null => {
+            plain(state, subject.id, (&network, &container), wish)?
+        }
     };
     let first = state.endpoints_of(container.id).is_empty();
     // Before its first network, nothing is known of a sandbox: take it as empty.
@@ -189,13 +204,14 @@ fn plain(
 
 fn bridged(
     state: &State,
-    id: EndpointId,
+    subject: &Subject,
     (network, container): (&Network, &Container),
     wish: Wish,
 ) -> Result<Endpoint, EngineError> {
     let Some(spec) = network.bridge() else {
-        return plain(state, id, (network, container), wish);
+        return plain(state, subject.id, (network, container), wish);
     };
+    let id = subject.id;
     if spec.is_default && !wish.aliases.is_empty() {
         let reason =
             "the default network has no names, so no aliases; use --link or a network of your own"
@@ -215,7 +231,7 @@ fn bridged(
     };
     let ports = choose::ports(state, spec, &requests, (id, &[]), &Avoid::new())?;
     let own = state.endpoints_of(container.id);
-    let inside = next_inside_name(own.iter().map(|endpoint| &**endpoint))?;
+    let inside = next_inside_name(own.iter().map(|endpoint| &**endpoint), &subject.present)?;
     let interface = Interface {
         inside,
         outside: outside_name(state, id)?,

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use netd_model::{Endpoint, InstanceId, NetworkPair};
@@ -38,6 +38,9 @@ impl Sqlite {
             .map_err(directory)?;
         let lock = lock(data_root)?;
         let path = data_root.join("netd.db");
+        // Command lines and labels are in there: for root only, also in a directory that others may read. SQLite gives
+        // the files beside it the same mode.
+        private(&path).map_err(directory)?;
         let mut connection = Connection::open(&path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -67,6 +70,13 @@ impl Sqlite {
         put_fact(&self.connection, "instance", &instance.to_string())?;
         Ok(instance)
     }
+}
+
+/// Makes sure that the file is there and closed to others.
+fn private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
 }
 
 /// The lock is the file's, not the process's: it goes with the process, however it ends.

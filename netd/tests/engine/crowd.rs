@@ -1,5 +1,6 @@
 //! Many at once: nobody is lost, nobody waits for ever.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use netd::engine::{Absent, Ending, Engine, EngineError, Wish};
@@ -25,9 +26,7 @@ fn sixty_four_containers_by_eight_callers_are_all_right() {
         let leases = state
             .endpoints()
             .flat_map(|endpoint| endpoint.leases.clone());
-        leases
-            .map(|lease| lease.address)
-            .collect::<std::collections::BTreeSet<_>>()
+        leases.map(|lease| lease.address).collect::<BTreeSet<_>>()
     });
     assert_eq!(addresses.len(), 64);
     check(&bench, "a crowd");
@@ -149,4 +148,25 @@ async fn network_life(engine: Arc<Engine>, number: u8) {
             let _ = engine.remove_network(network.id).await;
         }
     }
+}
+
+#[test]
+fn a_namespace_handed_over_many_times_at_once_is_one_container() {
+    let bench = Bench::new();
+    bench.create("n", "10.9.0.0/24").unwrap();
+    let pid = bench.world.spawn_process();
+    let callers: Vec<_> = (0..20)
+        .map(|_| {
+            let engine = bench.engine();
+            let new = process(pid, "web", "n", Wish::default());
+            bench.spawn(async move { engine.run_container(new).await })
+        })
+        .collect();
+    let ids: BTreeSet<_> = callers
+        .into_iter()
+        .map(|caller| bench.wait(caller).unwrap().unwrap().id)
+        .collect();
+    assert_eq!(ids.len(), 1, "each got the same answer");
+    assert_eq!(bench.addresses("web").len(), 1);
+    check(&bench, "one container");
 }
