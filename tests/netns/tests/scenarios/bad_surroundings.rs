@@ -283,3 +283,32 @@ fn an_iptables_that_hangs_does_not_keep_the_daemon_from_ending() {
     assert_eq!(lab.h1.terminate(), 0);
     assert!(begin.elapsed() < std::time::Duration::from_secs(15));
 }
+
+#[test]
+fn a_namespace_with_interfaces_of_others_joins_under_the_next_name() {
+    let lab = Lab::new();
+    let _ = lab.h1.net(&["create", "lab"]).ok();
+    let _ = lab
+        .h1
+        .sh(
+            "ip netns add other && ip -n other link add eth0 type veth peer name eth9 \
+             && ip -n other link set eth0 up && ip -n other addr add 192.0.2.7/24 dev eth0 \
+             && ip -n other -6 addr add 2001:db8::7/64 dev eth0 nodad",
+        )
+        .ok();
+    let _ = lab.h1.net(&["connect", "lab", "other"]).ok();
+    let shown = lab.h1.sh("ip -n other -br addr").ok().stdout;
+    let line = |name: &str| {
+        let found = shown.lines().find(|line| line.starts_with(name));
+        found
+            .unwrap_or_else(|| panic!("no {name} in {shown}"))
+            .to_owned()
+    };
+    assert!(line("eth1").contains("172.18.0.2/16"), "{shown}");
+    for address in ["192.0.2.7/24", "2001:db8::7/64"] {
+        assert!(
+            line("eth0").contains(address),
+            "what others set stays: {shown}"
+        );
+    }
+}
