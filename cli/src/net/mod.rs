@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`args`] (what can be typed), [`failure`] (how it can end), [`networks`], [`containers`] and
 //! [`daemon`] (the verbs that ask), [`run`] and [`exec`] (the verbs that start a command); below them what those share:
-//! [`target`], [`filter`], [`format`], [`template`], [`table`], [`age`], [`out`].
+//! [`target`], [`filter`], [`format`], [`template`], [`table`], [`age`], [`out`];
+//! and what surrounds the verbs: [`complete`], [`typo`], [`man`].
 
 mod args;
 mod failure;
@@ -14,17 +15,20 @@ mod networks;
 mod run;
 
 mod age;
+mod complete;
 mod filter;
 mod format;
+mod man;
 mod namespace;
 mod out;
 mod table;
 mod target;
 mod template;
+mod typo;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use netd_api::Client;
 
 use args::{Arguments, Verb};
@@ -41,9 +45,16 @@ pub fn main() -> ExitCode {
         }
         _ => {}
     }
+    if let Some(code) = complete::answer() {
+        return code;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(mut error) => {
+            let words: Vec<String> = std::env::args_os()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect();
+            typo::advise(&mut error, &words);
             // Help and version are "errors" to clap, meant for stdout; a closed pipe there is nobody's fault.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE));
@@ -88,10 +99,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Events(args) => daemon::events(&client()?, &args),
         Verb::Version(args) => daemon::version(&client()?, &args),
         Verb::Completions(args) => {
-            let mut script = Vec::new();
-            clap_complete::generate(args.shell, &mut Arguments::command(), "net", &mut script);
-            out::print(&String::from_utf8_lossy(&script)).map_err(Failure::from)
+            let script = complete::script(args.shell).map_err(Failure::from);
+            script.and_then(|script| Ok(out::print(&script)?))
         }
+        Verb::Man(args) => man::write(&args),
     }?;
     Ok(0)
 }

@@ -10,4 +10,6 @@ mod lists;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod shell;
+#[cfg(test)]
 mod verbs;

@@ -369,18 +369,6 @@ fn a_reader_that_went_away_ends_it_quietly() {
 }
 
 #[test]
-fn each_shell_gets_a_completion_of_every_verb() {
-    for shell in ["bash", "zsh", "fish"] {
-        let script = stdout(&daemon().run(&["completions", shell]));
-        assert!(script.contains("unpublish"), "{shell}");
-        assert!(
-            !script.contains("supervise"),
-            "{shell}: shows what is internal"
-        );
-    }
-}
-
-#[test]
 fn nothing_is_coloured_into_a_pipe() {
     let shown = daemon().run(&["events"]);
     assert!(!shown.stdout.contains(&0x1b));

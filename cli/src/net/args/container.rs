@@ -3,6 +3,7 @@
 use clap::Args;
 use netd_api::PublishRequest;
 
+use crate::net::complete;
 use crate::net::filter::{self, Filter};
 
 use super::values::word;
@@ -54,7 +55,7 @@ pub(in crate::net) struct StopArgs {
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
     pub(in crate::net) time: u32,
     /// Names or ids
-    #[arg(required = true, value_name = "CONTAINER", value_parser = word)]
+    #[arg(required = true, value_name = "CONTAINER", value_parser = word, add = complete::containers())]
     pub(in crate::net) containers: Vec<String>,
 }
 
@@ -67,7 +68,7 @@ Examples:
   net port web 53/udp")]
 pub(in crate::net) struct PortArgs {
     /// Name or id
-    #[arg(value_parser = word)]
+    #[arg(value_parser = word, add = complete::containers())]
     pub(in crate::net) container: String,
     /// One port of the container: PORT[/PROTOCOL]
     pub(in crate::net) port: Option<String>,
@@ -83,7 +84,7 @@ Examples:
   net unpublish web -p 80           every published port that leads to port 80")]
 pub(in crate::net) struct PublishArgs {
     /// Name or id
-    #[arg(value_parser = word)]
+    #[arg(value_parser = word, add = complete::containers())]
     pub(in crate::net) container: String,
     /// [IP:][HOST_PORT:]PORT[/PROTOCOL], ranges allowed
     #[arg(short, long, value_name = "PORT", required = true)]

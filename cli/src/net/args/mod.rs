@@ -6,6 +6,8 @@ mod pair;
 mod start;
 mod values;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -71,6 +73,8 @@ pub(super) enum Verb {
     Events(EventsArgs),
     Version(VersionArgs),
     Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// How the daemon is: what it serves, what it repaired, what is wrong
@@ -112,12 +116,21 @@ pub(super) struct VersionArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  source <(net completions bash)          for this shell
   net completions bash > /usr/share/bash-completion/completions/net
   net completions zsh > /usr/share/zsh/site-functions/_net
   net completions fish > ~/.config/fish/completions/net.fish")]
 pub(super) struct CompletionsArgs {
     /// The shell
     pub(super) shell: Shell,
+}
+
+/// Write the manual pages
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// The directory to write them into
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub(super) dir: PathBuf,
 }
 
 #[cfg(test)]

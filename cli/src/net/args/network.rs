@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clap::Args;
 use netd_api::{Alias, ContainerName, Mac, NetworkName, PublishRequest, Subnet};
 
+use crate::net::complete;
 use crate::net::filter::{self, Filter};
 
 use super::values::{key_value, named_address, word};
@@ -37,6 +38,12 @@ pub(in crate::net) struct CreateArgs {
     /// Nothing goes in or out
     #[arg(long)]
     pub(in crate::net) internal: bool,
+    /// How far it reaches: this host
+    #[arg(long, value_parser = ["local"])]
+    scope: Option<String>,
+    /// Who chooses addresses: netd itself
+    #[arg(long, value_parser = ["default"])]
+    ipam_driver: Option<String>,
     /// Shown again by inspect, as Docker does; without effect on one host
     #[arg(long)]
     pub(in crate::net) attachable: bool,
@@ -61,7 +68,7 @@ Examples:
 )]
 pub(in crate::net) struct RmArgs {
     /// Names or ids
-    #[arg(required = true, value_name = "NETWORK", value_parser = word)]
+    #[arg(required = true, value_name = "NETWORK", value_parser = word, add = complete::own_networks())]
     pub(in crate::net) networks: Vec<String>,
 }
 
@@ -115,7 +122,7 @@ pub(in crate::net) struct InspectArgs {
     #[arg(short, long, value_name = "TEMPLATE")]
     pub(in crate::net) format: Option<String>,
     /// Names or ids
-    #[arg(required = true, value_name = "NAME", value_parser = word)]
+    #[arg(required = true, value_name = "NAME", value_parser = word, add = complete::either())]
     pub(in crate::net) names: Vec<String>,
 }
 
@@ -178,10 +185,10 @@ pub(in crate::net) struct ConnectArgs {
     #[arg(long)]
     pub(in crate::net) name: Option<ContainerName>,
     /// Name or id
-    #[arg(value_parser = word)]
+    #[arg(value_parser = word, add = complete::networks())]
     pub(in crate::net) network: String,
     /// Name, id, pid:N, path of a namespace, or name under /run/netns
-    #[arg(value_parser = word)]
+    #[arg(value_parser = word, add = complete::containers())]
     pub(in crate::net) container: String,
 }
 
@@ -196,9 +203,9 @@ pub(in crate::net) struct DisconnectArgs {
     #[arg(short, long)]
     pub(in crate::net) force: bool,
     /// Name or id
-    #[arg(value_parser = word)]
+    #[arg(value_parser = word, add = complete::networks())]
     pub(in crate::net) network: String,
     /// Name, id, pid:N, path of a namespace, or name under /run/netns
-    #[arg(value_parser = word)]
+    #[arg(value_parser = word, add = complete::containers())]
     pub(in crate::net) container: String,
 }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::net::complete;
+
 use super::values::word;
 
 /// Let two networks talk to each other, both ways
@@ -34,9 +36,9 @@ pub(in crate::net) struct DenyArgs {
 #[derive(Debug, Args)]
 pub(in crate::net) struct PairArgs {
     /// Name or id of one
-    #[arg(value_name = "NETWORK", value_parser = word)]
+    #[arg(value_name = "NETWORK", value_parser = word, add = complete::own_networks())]
     pub(in crate::net) one: String,
     /// Name or id of the other
-    #[arg(value_name = "OTHER", value_parser = word)]
+    #[arg(value_name = "OTHER", value_parser = word, add = complete::own_networks())]
     pub(in crate::net) other: String,
 }

@@ -7,6 +7,8 @@ use clap::{ArgAction, Args};
 use netd_api::container::ExposedPort;
 use netd_api::{Alias, ContainerName, Hostname, Mac, PublishRequest};
 
+use crate::net::complete;
+
 use super::values::{exposed, key_value, network_mode, word};
 
 /// Run a program of this host in a network namespace of its own
@@ -28,7 +30,7 @@ Examples:
 )]
 pub(in crate::net) struct RunArgs {
     /// A network's name or id, host, none, or container:NAME [default: bridge]
-    #[arg(long, visible_alias = "net", value_name = "NETWORK", value_parser = network_mode)]
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", value_parser = network_mode, add = complete::modes())]
     pub(in crate::net) network: Option<String>,
     /// The container's name [default: the beginning of its id]
     #[arg(long)]
@@ -106,7 +108,7 @@ pub(in crate::net) struct ExecArgs {
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(in crate::net) env: Vec<(String, String)>,
     /// Name or id
-    #[arg(value_parser = word)]
+    #[arg(value_parser = word, add = complete::containers())]
     pub(in crate::net) container: String,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
