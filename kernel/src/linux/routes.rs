@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use netd_model::Subnet;
 use netd_model::desired::{ROUTE_PROTOCOL, RouteState};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::route::{RouteHeader, RouteMessage, RouteProtocol};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::libc;
 use rtnetlink::RouteMessageBuilder;
@@ -18,6 +18,9 @@ use super::session::{Session, errno};
 /// Size of a `struct rtmsg` in bytes (linux/rtnetlink.h), and of a `struct rtnexthop`.
 const INFO_BYTES: usize = 12;
 const NEXT_HOP_BYTES: usize = 8;
+/// Metric of a route to where somebody else has one already: higher than what is in use for others (0 without a word in
+/// IPv4, 1024 in IPv6, hundreds by network managers).
+const BEHIND_OTHERS: u32 = 4096;
 
 /// A unicast route of the main table.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Route {
     pub(super) index: Option<u32>,
     /// Who set it (rtnetlink(7) `rtm_protocol`).
     pub(super) protocol: u8,
+    /// Among routes to one destination, the one with the lowest counts.
+    metric: u32,
 }
 
 /// Reads the payload of an `RTM_NEWROUTE`; `None` for one that is not unicast, or of another table.
@@ -39,12 +44,13 @@ fn read(payload: &[u8]) -> Option<Route> {
         libc::AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         _ => return None,
     };
-    let (mut destination, mut gateway, mut index) = (any, None, None);
+    let (mut destination, mut gateway, mut index, mut metric) = (any, None, None, 0);
     for (kind, value) in Attributes::new(payload.get(INFO_BYTES..)?) {
         match kind {
             libc::RTA_DST => destination = address(value)?,
             libc::RTA_GATEWAY => gateway = address(value),
             libc::RTA_OIF => index = u32_at(value, 0),
+            libc::RTA_PRIORITY => metric = u32_at(value, 0)?,
             libc::RTA_TABLE => table = u32_at(value, 0)?,
             libc::RTA_MULTIPATH if value.len() >= NEXT_HOP_BYTES => index = u32_at(value, 4),
             _ => {}
@@ -58,6 +64,7 @@ fn read(payload: &[u8]) -> Option<Route> {
         gateway,
         index,
         protocol,
+        metric,
     })
 }
 
@@ -97,9 +104,21 @@ fn message(route: &RouteState) -> io::Result<RouteMessage> {
         .build())
 }
 
-/// Sets a route, replacing one to the same destination.
+/// Sets a route, replacing one of netd's to the same destination. One of somebody else's stays and goes before it.
 pub(super) fn set(session: &mut Session, route: &RouteState) -> io::Result<()> {
     let request = RouteNetlinkMessage::NewRoute(message(route)?);
+    match session.request(request, NLM_F_CREATE | NLM_F_EXCL) {
+        Err(error) if errno(&error) == Some(libc::EEXIST) => {}
+        other => return other,
+    }
+    let there = all(session, Some(ROUTE_PROTOCOL))?;
+    let ours = there
+        .iter()
+        .find(|there| there.destination == route.destination);
+    let mut request = message(route)?;
+    let metric = ours.map_or(BEHIND_OTHERS, |ours| ours.metric);
+    request.attributes.push(RouteAttribute::Priority(metric));
+    let request = RouteNetlinkMessage::NewRoute(request);
     session.request(request, NLM_F_CREATE | NLM_F_REPLACE)
 }
 

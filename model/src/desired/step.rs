@@ -66,7 +66,8 @@ pub enum Op {
         /// The address with its prefix.
         address: IpNetwork,
     },
-    /// Add a route inside a sandbox, of protocol [`ROUTE_PROTOCOL`], replacing one to the same destination.
+    /// Add a route inside a sandbox, of protocol [`ROUTE_PROTOCOL`], replacing one of that protocol to the
+    /// same destination. One of somebody else's is left alone and goes before it.
     AddRoute {
         /// The namespace.
         netns: NetnsId,

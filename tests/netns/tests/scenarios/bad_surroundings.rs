@@ -293,7 +293,7 @@ fn a_namespace_with_interfaces_of_others_joins_under_the_next_name() {
         .sh(
             "ip netns add other && ip -n other link add eth0 type veth peer name eth9 \
              && ip -n other link set eth0 up && ip -n other addr add 192.0.2.7/24 dev eth0 \
-             && ip -n other -6 addr add 2001:db8::7/64 dev eth0 nodad",
+             && ip -n other -6 addr add 2001:db8::7/64 dev eth0 nodad && ip -n other route add default via 192.0.2.1",
         )
         .ok();
     let _ = lab.h1.net(&["connect", "lab", "other"]).ok();
@@ -311,4 +311,13 @@ fn a_namespace_with_interfaces_of_others_joins_under_the_next_name() {
             "what others set stays: {shown}"
         );
     }
+    let routes = lab.h1.sh("ip -n other route get 203.0.113.1").ok().stdout;
+    assert!(
+        routes.contains("via 192.0.2.1 dev eth0"),
+        "their way out stays: {routes}"
+    );
+    let _ = lab.h1.net(&["disconnect", "lab", "other"]).ok();
+    let left = lab.h1.sh("ip -n other route").ok().stdout;
+    assert!(!left.contains("172.18"), "{left}");
+    assert!(left.contains("default via 192.0.2.1"), "{left}");
 }
