@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use netd::config::{LogFormat, Options, Settings};
 use netd::engine::{Engine, Ground};
 use netd::http;
@@ -46,6 +46,9 @@ struct Arguments {
     /// Check the configuration and exit
     #[arg(long)]
     validate: bool,
+    /// Write the manual page netd.8 into a directory and exit
+    #[arg(long, value_name = "DIR", hide = true)]
+    man: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
@@ -76,6 +79,9 @@ fn sentence(error: &anyhow::Error) -> String {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Some(directory) = &arguments.man {
+        return write_manual(directory);
+    }
     let (file, passed_over) = match &arguments.config_file {
         Some(path) => Options::from_file(path)?,
         None if Path::new(CONFIG_FILE).exists() => Options::from_file(Path::new(CONFIG_FILE))?,
@@ -116,6 +122,17 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     // in the store, and the next start goes on from there.
     runtime.shutdown_background();
     served
+}
+
+/// The manual page, from the same definition as the help.
+fn write_manual(directory: &Path) -> anyhow::Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Arguments::command())
+        .section("8")
+        .manual("netd")
+        .render(&mut page)?;
+    let file = directory.join("netd.8");
+    std::fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn start_log(settings: &Settings) {

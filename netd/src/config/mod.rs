@@ -1,10 +1,10 @@
 //! What the daemon is told: command line and file, under Docker's names, merged and checked.
 //!
-//! [`options`] is what may be said, word for word; [`Settings`] is what it means; [`resolver`] is what both a setting and a
-//! container may say of resolv.conf. Nothing past this module sees an
-//! unchecked value.
+//! [`options`] is what may be said, word for word; [`Settings`] is what it means; [`resolver`] is what both a setting
+//! and a container may say of resolv.conf. Nothing past this module sees an unchecked value.
 
 pub mod options;
+mod pool;
 pub mod resolver;
 mod settings;
 

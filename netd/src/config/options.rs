@@ -6,12 +6,12 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::Args;
 use netd_model::{IfName, IpNetwork, Subnet};
 use serde::Deserialize;
 
+use super::pool::AddressPool;
 use super::settings::LogFormat;
 
 /// Options as given; what is left out is `None` or empty.
@@ -90,43 +90,6 @@ pub struct Options {
     /// Accepted for Docker's sake: containers always outlive the daemon
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub live_restore: Option<bool>,
-}
-
-/// One of `default-address-pools`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct AddressPool {
-    /// All addresses.
-    pub base: Subnet,
-    /// Prefix length of the subnets that are cut from it.
-    pub size: u8,
-}
-
-impl FromStr for AddressPool {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (mut base, mut size) = (None, None);
-        for part in text.split(',') {
-            match part.split_once('=') {
-                Some(("base", value)) => {
-                    base = Some(value.parse::<Subnet>().map_err(|e| e.to_string())?);
-                }
-                Some(("size", value)) => {
-                    size = Some(
-                        value
-                            .parse::<u8>()
-                            .map_err(|_| format!("{value:?} is not a prefix length"))?,
-                    );
-                }
-                _ => return Err(format!("{part:?} is neither base=SUBNET nor size=PREFIX")),
-            }
-        }
-        match (base, size) {
-            (Some(base), Some(size)) => Ok(Self { base, size }),
-            _ => Err("both base=SUBNET and size=PREFIX are needed".to_owned()),
-        }
-    }
 }
 
 /// Keys of Docker's daemon.json that concern no network.

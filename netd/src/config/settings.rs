@@ -264,7 +264,7 @@ fn check_default_bridge(options: &Options) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn address_pools(given: &[super::options::AddressPool]) -> Result<Vec<DefaultPool>, SettingsError> {
+fn address_pools(given: &[super::pool::AddressPool]) -> Result<Vec<DefaultPool>, SettingsError> {
     if given.is_empty() {
         return Ok(netd_ipam::docker_defaults());
     }

@@ -1,9 +1,10 @@
 //! Why the engine refused: one enum, each variant with its stable code for the wire.
 
+mod code;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use netd_api::ErrorCode;
 use netd_drivers::{OptionError, PlanError};
 use netd_ipam::{AllocateError, PlanPoolError};
 use netd_kernel::{AdoptError, ApplyError, FirewallError, KernelError, ReservePortError};
@@ -319,63 +320,6 @@ impl EngineError {
         }
     }
 
-    /// The stable word for the wire.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::NetworkNotFound(_) => ErrorCode::NetworkNotFound,
-            Self::ContainerNotFound(_) => ErrorCode::ContainerNotFound,
-            Self::Ambiguous { .. } => ErrorCode::Ambiguous,
-            Self::NetworkExists { .. } | Self::ContainerExists { .. } => ErrorCode::NameTaken,
-            Self::Builtin { .. } => ErrorCode::Builtin,
-            Self::InUse { .. } => ErrorCode::NetworkInUse,
-            Self::Name(_) => ErrorCode::InvalidName,
-            Self::NotAPair { .. }
-            | Self::Invalid(_)
-            | Self::Publish(_)
-            | Self::Option(_)
-            | Self::PortTwice { .. } => ErrorCode::InvalidRequest,
-            Self::Pool(error) => pool_code(error),
-            Self::Address { source, .. } => match source {
-                AllocateError::Exhausted { .. } => ErrorCode::AddressesExhausted,
-                AllocateError::Taken { .. } => ErrorCode::AddressTaken,
-                AllocateError::OutsideSubnet { .. } => ErrorCode::AddressNotAllowed,
-            },
-            Self::AddressNotAllowed { .. } => ErrorCode::AddressNotAllowed,
-            Self::MacTaken { .. } => ErrorCode::AddressTaken,
-            Self::InterfaceTaken { .. } => ErrorCode::NameTaken,
-            Self::PortTaken { .. } | Self::NoHostPort { .. } => ErrorCode::PortTaken,
-            Self::HostPort { source } => match source {
-                ReservePortError::Taken { .. } => ErrorCode::PortTaken,
-                ReservePortError::NotMyAddress { .. } => ErrorCode::AddressNotAllowed,
-                ReservePortError::Os { .. } => ErrorCode::Internal,
-            },
-            Self::NotPublished { .. } | Self::NotConnected { .. } => ErrorCode::NotConnected,
-            Self::BridgeFull { .. } => ErrorCode::BridgeFull,
-            Self::AlreadyConnected { .. } => ErrorCode::AlreadyConnected,
-            Self::NotConnectable { .. } | Self::NoSupervisor(_) => ErrorCode::NotConnectable,
-            Self::NotRunning(_) => ErrorCode::NotRunning,
-            Self::NamespaceKnown { .. } => ErrorCode::NameTaken,
-            Self::Adopt(AdoptError::Kernel(_)) => ErrorCode::Internal,
-            Self::Adopt(_) => ErrorCode::NamespaceUnusable,
-            Self::Kernel(KernelError::SandboxGone { .. }) => ErrorCode::NamespaceUnusable,
-            Self::Apply(error) if matches!(error.source, KernelError::SandboxGone { .. }) => {
-                ErrorCode::NamespaceUnusable
-            }
-            Self::Closed(_) => ErrorCode::ShuttingDown,
-            Self::WillNotEnd(_)
-            | Self::Plan(_)
-            | Self::Apply(_)
-            | Self::Kernel(_)
-            | Self::Firewall(_)
-            | Self::Names(_)
-            | Self::Store(_)
-            | Self::File { .. }
-            | Self::Bridge { .. }
-            | Self::DefaultMoved { .. } => ErrorCode::Internal,
-        }
-    }
-
     /// The sentence with its causes behind it.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -398,13 +342,5 @@ fn advice(error: &ReservePortError) -> &'static str {
     match error {
         ReservePortError::Taken { .. } => "; publish another port or stop that process",
         ReservePortError::NotMyAddress { .. } | ReservePortError::Os { .. } => "",
-    }
-}
-
-fn pool_code(error: &PlanPoolError) -> ErrorCode {
-    match error {
-        PlanPoolError::Overlap { .. } => ErrorCode::SubnetOverlap,
-        PlanPoolError::Choose(_) => ErrorCode::PoolsExhausted,
-        _ => ErrorCode::InvalidRequest,
     }
 }

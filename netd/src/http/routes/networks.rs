@@ -1,0 +1,167 @@
+//! Paths of networks.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use netd_api::{
+    Attachment, ConnectRequest, Created, DisconnectRequest, NetworkRequest, NetworkView,
+    PairRequest, PruneReport,
+};
+
+use super::containers::{handle, publishable};
+use super::{Answer, App, whole};
+use crate::engine::{Absent, EngineError, NewContainer, Wish};
+use crate::http::body::{Json, Refusal, Word};
+use crate::http::views;
+
+pub(super) async fn list_networks(Shared(app): Shared<App>) -> Answer<Vec<NetworkView>> {
+    let views = app.engine.look(|state| {
+        state
+            .networks()
+            .map(|network| views::network(state, network))
+            .collect()
+    });
+    Ok(axum::Json(views.await?))
+}
+
+pub(super) async fn create_network(
+    Shared(app): Shared<App>,
+    Json(request): Json<NetworkRequest>,
+) -> Result<(StatusCode, axum::Json<Created>), Refusal> {
+    let network = whole(async move { app.engine.create_network(request).await }).await?;
+    Ok((
+        StatusCode::CREATED,
+        axum::Json(Created {
+            id: network.id,
+            warnings: Vec::new(),
+        }),
+    ))
+}
+
+pub(super) async fn prune_networks(Shared(app): Shared<App>) -> Answer<PruneReport> {
+    Ok(axum::Json(
+        whole(async move { app.engine.prune_networks().await }).await?,
+    ))
+}
+
+pub(super) async fn show_network(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+) -> Answer<NetworkView> {
+    let view = app
+        .engine
+        .look(move |state| match state.find_network(&word) {
+            Ok(network) => Ok(views::network(state, network)),
+            Err(error) => Err(EngineError::network_lookup(&word, error)),
+        });
+    Ok(axum::Json(view.await??))
+}
+
+pub(super) async fn remove_network(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+) -> Result<StatusCode, Refusal> {
+    let network = app.engine.find_network(&word).await?;
+    whole(async move { app.engine.remove_network(network.id).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn allow(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<PairRequest>,
+) -> Result<StatusCode, Refusal> {
+    let one = app.engine.find_network(&word).await?.id;
+    let other = app.engine.find_network(&request.network).await?.id;
+    whole(async move { app.engine.allow(one, other).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn deny(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<PairRequest>,
+) -> Result<StatusCode, Refusal> {
+    let one = app.engine.find_network(&word).await?.id;
+    let other = app.engine.find_network(&request.network).await?.id;
+    whole(async move { app.engine.deny(one, other).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn connect(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<ConnectRequest>,
+) -> Answer<Attachment> {
+    let network = app.engine.find_network(&word).await?;
+    let wish = Wish {
+        ips: request.ips,
+        mac: request.mac,
+        aliases: request.aliases,
+        ports: publishable(request.ports)?,
+        gateway_priority: request.gateway_priority,
+    };
+    let engine = Arc::clone(&app.engine);
+    let endpoint = match (request.container, request.netns) {
+        (Some(word), None) => {
+            let container = engine.find_container(&word).await?;
+            whole(async move { engine.connect(network.id, container.id, wish).await })
+                .await?
+                .id
+        }
+        (None, Some(netns)) => {
+            let new = NewContainer {
+                name: request.name,
+                netns: Some(handle(netns)),
+                network: Some(network.id.to_string()),
+                wish,
+                auto_remove: true,
+                ..NewContainer::default()
+            };
+            let container = whole(async move { engine.run_container(new).await }).await?;
+            let between = app.engine.look(move |state| {
+                state
+                    .endpoint_between(container.id, network.id)
+                    .map(|endpoint| endpoint.id)
+            });
+            between
+                .await?
+                .ok_or_else(|| Refusal::invalid("the container ended meanwhile"))?
+        }
+        _ => return Err(Refusal::invalid("give either container or netns")),
+    };
+    let view = app
+        .engine
+        .look(move |state| views::attachment(state, state.endpoint(endpoint)?));
+    Ok(axum::Json(view.await?.ok_or_else(|| {
+        Refusal::invalid("the container was disconnected meanwhile")
+    })?))
+}
+
+pub(super) async fn disconnect(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<DisconnectRequest>,
+) -> Result<StatusCode, Refusal> {
+    let network = app.engine.find_network(&word).await?;
+    let absent = if request.force {
+        Absent::Accept
+    } else {
+        Absent::Refuse
+    };
+    let container = match app.engine.find_container(&request.container).await {
+        Ok(container) => container,
+        Err(EngineError::ContainerNotFound(_)) if request.force => {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    whole(async move {
+        app.engine
+            .disconnect(network.id, container.id, absent)
+            .await
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
