@@ -9,6 +9,7 @@ use netd_api::{Client, ContainerView, PortsRequest, Protocol, PublishedPort, Sto
 use super::args::{PortArgs, PublishArgs, StopArgs};
 use super::failure::Failure;
 use super::networks::each;
+use super::progress::Progress;
 use super::{out, target};
 
 /// Every published port, in the order of the container's ports.
@@ -36,7 +37,8 @@ pub(super) fn stop(client: &Client, args: &StopArgs) -> Result<(), Failure> {
         timeout_seconds: args.time,
     };
     each(&args.containers, |container| {
-        client.stop(&target::known(client, container)?, &request)?;
+        let known = target::known(client, container)?;
+        Progress::of(format!("stopping {container}")).until(|| client.stop(&known, &request))?;
         Ok(out::print(&format!("{container}\n"))?)
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`args`] (what can be typed), [`failure`] (how it can end), [`networks`], [`containers`] and
 //! [`daemon`] (the verbs that ask), [`run`] and [`exec`] (the verbs that start a command); below them what those share:
-//! [`target`], [`filter`], [`format`], [`template`], [`table`], [`age`], [`out`];
+//! [`target`], [`filter`], [`format`], [`template`], [`table`], [`age`], [`progress`], [`out`];
 //! and what surrounds the verbs: [`complete`], [`typo`], [`man`].
 
 mod args;
@@ -21,6 +21,7 @@ mod format;
 mod man;
 mod namespace;
 mod out;
+mod progress;
 mod table;
 mod target;
 mod template;

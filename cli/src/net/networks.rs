@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::args::{ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, PairArgs, RmArgs};
 use super::failure::Failure;
 use super::format::usage;
+use super::progress::Progress;
 use super::template::{Template, TemplateError};
 use super::{out, target};
 
@@ -42,7 +43,7 @@ pub(super) fn create(client: &Client, args: CreateArgs) -> Result<(), Failure> {
 /// `net rm`: goes on after a refusal.
 pub(super) fn remove(client: &Client, args: &RmArgs) -> Result<(), Failure> {
     each(&args.networks, |network| {
-        client.remove_network(network)?;
+        Progress::of(format!("removing {network}")).until(|| client.remove_network(network))?;
         Ok(out::print(&format!("{network}\n"))?)
     })
 }

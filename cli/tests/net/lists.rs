@@ -150,6 +150,24 @@ fn on_a_terminal(daemon: &Daemon, line: &str, columns: &str, variables: &[(&str,
 }
 
 #[test]
+fn what_takes_long_is_told_on_a_terminal() {
+    let slow = |line: &str, _: &Value| {
+        if line.starts_with("DELETE /networks/slow") {
+            // Longer than what is passed over in silence.
+            std::thread::sleep(std::time::Duration::from_millis(1500));
+        }
+        (204, Value::Null)
+    };
+    let daemon = Daemon::new(slow);
+    let shown = on_a_terminal(&daemon, "rm quick slow", "80", &[]);
+    assert!(shown.contains("removing slow, 1"), "{shown:?}");
+    assert!(!shown.contains("removing quick"), "{shown:?}");
+    // What it says goes away; what was done stays.
+    assert!(shown.trim_end().ends_with("slow"), "{shown:?}");
+    assert_eq!(stderr(&daemon.run(&["rm", "slow"])), "");
+}
+
+#[test]
 fn a_terminal_gets_what_fits_it_and_colours() {
     let daemon = daemon();
     let plain = [("NO_COLOR", "1")];
