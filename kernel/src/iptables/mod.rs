@@ -1,6 +1,6 @@
 //! The firewall by iptables: Docker's chains, changed through iptables-restore, never an exec per rule.
 //!
-//! A wish goes through [`render`] (networks and ports -> rules), `arrange` and `plan` (what stands -> steps), and
+//! A wish goes through [`mod@render`] (networks and ports -> rules), `arrange` and `plan` (what stands -> steps), and
 //! `program` (steps -> kernel). What stands is remembered between calls, so that a call costs one exec for exactly the
 //! difference, and none if there is none. Memory is a guess that others may have made wrong: whatever fails is tried
 //! once more from what iptables-save prints.
