@@ -66,7 +66,7 @@ pub enum Op {
         /// The address with its prefix.
         address: IpNetwork,
     },
-    /// Add a route inside a sandbox, of protocol [`ROUTE_PROTOCOL`], replacing one of that protocol to the
+    /// Add a route inside a sandbox, of protocol [`ROUTE_PROTOCOL`](super::ROUTE_PROTOCOL), replacing one of that protocol to the
     /// same destination. One of somebody else's is left alone and goes before it.
     AddRoute {
         /// The namespace.
@@ -74,7 +74,7 @@ pub enum Op {
         /// The route.
         route: RouteState,
     },
-    /// Remove a route of protocol [`ROUTE_PROTOCOL`] from a sandbox. One that is gone counts as removed.
+    /// Remove a route of protocol [`ROUTE_PROTOCOL`](super::ROUTE_PROTOCOL) from a sandbox. One that is gone counts as removed.
     RemoveRoute {
         /// The namespace.
         netns: NetnsId,
