@@ -207,3 +207,19 @@ fn programs_get_json_templates_and_events() {
             .contains("complete")
     );
 }
+
+#[test]
+fn s24_what_ended_is_remembered_by_its_name_only_and_forgotten_on_request() {
+    let lab = Lab::new();
+    lab.h1.net(&["run", "--", "true"]).ok();
+    assert_eq!(lab.h1.net(&["ps", "-a", "-q"]).ok().text(), "");
+    lab.h1.net(&["run", "--name", "job", "--", "true"]).ok();
+    let ended = lab
+        .h1
+        .net(&["ps", "-f", "status=exited", "--format", "{{.Names}}"])
+        .ok();
+    assert_eq!(ended.text(), "job");
+    let told = lab.h1.net(&["prune", "-f", "--containers"]).ok();
+    assert_eq!(told.stdout, "Deleted Containers:\njob\n");
+    assert_eq!(lab.h1.net(&["ps", "-a", "-q"]).ok().text(), "");
+}
