@@ -61,11 +61,11 @@ fn report(status: &Status, socket: &str, now: Timestamp) -> String {
         ("firewall", status.firewall.clone()),
         ("serves", counts),
         (
-            "repaired",
+            "kernel",
             format!(
-                "{} in {}",
-                count(repairs, "step"),
-                count(runs, "comparison")
+                "compared with the records {}, {} made",
+                count(runs, "time"),
+                count(repairs, "step")
             ),
         ),
     ];
@@ -169,7 +169,7 @@ namespace  net:[4026531840]
 data       /var/lib/netd
 firewall   iptables (nf_tables)
 serves     3 networks, 1 container (2 remembered), 1 endpoint, 0 published ports
-repaired   1 step in 9 comparisons
+kernel     compared with the records 9 times, 1 step made
 names      5 answered locally, 2 forwarded
 problem    ip_forward is off
 ";

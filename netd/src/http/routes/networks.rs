@@ -8,6 +8,7 @@ use netd_api::{
     Attachment, ConnectRequest, Created, DisconnectRequest, NetworkRequest, NetworkView,
     PairRequest, PruneReport,
 };
+use netd_model::NetworkId;
 
 use super::containers::{handle, publishable};
 use super::{Answer, App, whole};
@@ -67,13 +68,21 @@ pub(super) async fn remove_network(
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn pair(
+    app: &App,
+    word: &str,
+    request: &PairRequest,
+) -> Result<(NetworkId, NetworkId), Refusal> {
+    let one = app.engine.find_network(word).await?.id;
+    Ok((one, app.engine.find_network(&request.network).await?.id))
+}
+
 pub(super) async fn allow(
     Shared(app): Shared<App>,
     Word(word): Word,
     Json(request): Json<PairRequest>,
 ) -> Result<StatusCode, Refusal> {
-    let one = app.engine.find_network(&word).await?.id;
-    let other = app.engine.find_network(&request.network).await?.id;
+    let (one, other) = pair(&app, &word, &request).await?;
     whole(async move { app.engine.allow(one, other).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -83,8 +92,7 @@ pub(super) async fn deny(
     Word(word): Word,
     Json(request): Json<PairRequest>,
 ) -> Result<StatusCode, Refusal> {
-    let one = app.engine.find_network(&word).await?.id;
-    let other = app.engine.find_network(&request.network).await?.id;
+    let (one, other) = pair(&app, &word, &request).await?;
     whole(async move { app.engine.deny(one, other).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
