@@ -16,6 +16,7 @@ mod program;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
+use netd_model::container::Anchor;
 use netd_model::desired::KernelState;
 use netd_model::{
     EndpointId, IfName, NetnsId, Op, PublishedPort, Ruleset, Sandbox, Subnet, Supervisor,
@@ -206,6 +207,8 @@ pub struct ResolverSockets {
 pub enum KernelEvent {
     /// The last anchor of a sandbox is gone: no process, mount or open file outside netd holds the namespace.
     SandboxEnded(NetnsId),
+    /// A sandbox's anchor is gone and another holder took its place: where it is found again after a restart.
+    SandboxAnchored(NetnsId, Anchor),
     /// A link with a mark appeared, changed or vanished.
     LinkChanged(IfName),
     /// Addresses or routes of the host changed.

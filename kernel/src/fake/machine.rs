@@ -328,9 +328,10 @@ impl Machine {
             if self.holds(&known, netns) {
                 continue;
             }
-            if anchor.is_none() {
-                self.events.push(KernelEvent::SandboxEnded(netns));
-            }
+            self.events.push(match &anchor {
+                None => KernelEvent::SandboxEnded(netns),
+                Some(anchor) => KernelEvent::SandboxAnchored(netns, anchor.clone()),
+            });
             self.daemon.pins.insert(netns, Pin { anchor });
         }
         let ended: Vec<NetnsId> = self

@@ -231,9 +231,9 @@ impl Watcher {
     }
 
     fn look_at(&self, suspects: &[NetnsId]) {
-        for netns in self.sandboxes.ended(suspects) {
-            tracing::info!(%netns, "a sandbox has ended");
-            self.tell(&KernelEvent::SandboxEnded(netns));
+        for event in self.sandboxes.changed(suspects) {
+            tracing::info!(?event, "the holder of a sandbox has gone");
+            self.tell(&event);
         }
     }
 

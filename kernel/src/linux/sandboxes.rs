@@ -16,7 +16,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use super::holders;
 use super::namespace::Namespace;
 use super::resolver::Redirection;
-use crate::KernelError;
+use crate::{KernelError, KernelEvent};
 
 /// Netlink sockets per sandbox. One container is attached by one caller at a time.
 const SESSIONS: usize = 1;
@@ -147,8 +147,8 @@ impl Sandboxes {
     }
 
     /// Looks whether the anchors of these namespaces still hold them. Where not, another holder becomes the anchor;
-    /// gives those that have none: they have ended, which is said once.
-    pub(super) fn ended(&self, suspects: &[NetnsId]) -> Vec<NetnsId> {
+    /// those that have none have ended. Each is said once.
+    pub(super) fn changed(&self, suspects: &[NetnsId]) -> Vec<KernelEvent> {
         let mut loose: BTreeMap<NetnsId, Arc<Pin>> = BTreeMap::new();
         for netns in suspects {
             if let Some(pin) = self.find(*netns) {
@@ -160,20 +160,24 @@ impl Sandboxes {
                 }
             }
         }
-        let mut ended = Vec::new();
+        let mut changed = Vec::new();
         // A holder may go while it is found; then the search begins again, and ends since holders are finite.
         while !loose.is_empty() {
             let mut holders = holders::find(&loose.keys().copied().collect());
             loose.retain(|netns, pin| match holders.remove(netns) {
-                Some(anchor) => !self.anchored_anew(pin, *netns, anchor),
+                Some(anchor) if self.anchored_anew(pin, *netns, anchor.clone()) => {
+                    changed.push(KernelEvent::SandboxAnchored(*netns, anchor));
+                    false
+                }
+                Some(_) => true,
                 None => {
                     pin.watched().ended = true;
-                    ended.push(*netns);
+                    changed.push(KernelEvent::SandboxEnded(*netns));
                     false
                 }
             });
         }
-        ended
+        changed
     }
 
     fn anchored_anew(&self, pin: &Pin, netns: NetnsId, anchor: Anchor) -> bool {

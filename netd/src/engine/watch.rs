@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netd_kernel::{Kernel, KernelEvent, Signal};
+use netd_model::container::Anchor;
+use netd_model::{Container, NetnsId};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::ending::Ending;
 use super::reconcile::warn_of;
 use super::{Engine, EngineError, FULL_RECONCILE_EVERY};
+use crate::store::Change;
 
 /// Changes come in bursts, most of them our own: look when they pause this long.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -103,6 +106,23 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Writes down who keeps a sandbox alive now: a restart looks for it there.
+    async fn remember_anchor(&self, netns: NetnsId, anchor: Anchor) -> Result<(), EngineError> {
+        let written = self.turns.take(move |ledger| {
+            let Some(record) = ledger.state().container_in(netns) else {
+                return Ok(());
+            };
+            let mut anchored = Container::clone(record);
+            if let Some(sandbox) = &mut anchored.sandbox {
+                sandbox.anchor = anchor;
+            }
+            ledger.commit(&[Change::PutContainer(anchored)])
+        });
+        Ok(written.await??)
+    }
+}
+
 async fn follow(engine: Arc<Engine>, mut events: mpsc::UnboundedReceiver<KernelEvent>) {
     while let Some(event) = events.recv().await {
         let mut suspicion = Suspicion::default();
@@ -127,6 +147,14 @@ fn note(engine: &Arc<Engine>, event: KernelEvent, suspicion: &mut Suspicion) {
             tokio::spawn(async move {
                 if let Err(error) = engine.end_netns(netns).await {
                     tracing::warn!(%netns, error = %error.sentence(), "a container's end waits for the next reconcile");
+                }
+            });
+        }
+        KernelEvent::SandboxAnchored(netns, anchor) => {
+            let engine = Arc::clone(engine);
+            tokio::spawn(async move {
+                if let Err(error) = engine.remember_anchor(netns, anchor).await {
+                    tracing::warn!(%netns, error = %error.sentence(), "a container may be lost at the next start of the daemon");
                 }
             });
         }

@@ -2,6 +2,7 @@
 
 use netd::engine::{Ending, Wish};
 use netd_kernel::fake::World;
+use netd_model::container::Anchor;
 use netd_model::desired::Op;
 
 use crate::bench::{Bench, process, publishing};
@@ -176,4 +177,24 @@ fn a_reboot_ends_every_container_and_keeps_every_network() {
     bench.run("web", "n", publishing(&["8080:80"])).unwrap();
     assert_eq!(bench.addresses("web"), ["10.9.0.2"]);
     check(&bench, "it returned");
+}
+
+#[test]
+fn a_namespace_that_another_process_keeps_is_found_after_a_restart() {
+    let mut bench = Bench::new();
+    let (first, _) = bench.run("web", "bridge", Wish::default()).unwrap();
+    let second = bench.world.spawn_process_in(first);
+    bench.world.end_process(first);
+    bench.until("the other holder is written down", |bench| {
+        bench.look(move |state| {
+            let kept = |anchor: &Anchor| matches!(anchor, Anchor::Process(process) if process.pid == second);
+            let container = state.container_named(&"web".parse().unwrap());
+            let sandbox = container.and_then(|container| container.sandbox.clone());
+            sandbox.is_some_and(|sandbox| kept(&sandbox.anchor))
+        })
+    });
+    let addresses = bench.addresses("web");
+    bench.restart();
+    check(&bench, "it lives on");
+    assert_eq!(bench.addresses("web"), addresses);
 }

@@ -28,9 +28,12 @@ fn expect(events: &Receiver<KernelEvent>, wanted: &KernelEvent) -> Duration {
     }
 }
 
+/// Nothing is said but that another holder was found.
 fn quiet(events: &Receiver<KernelEvent>) {
-    let heard = events.recv_timeout(Duration::from_millis(300));
-    assert!(heard.is_err(), "{heard:?}");
+    while let Ok(event) = events.recv_timeout(Duration::from_millis(300)) {
+        let anchored = matches!(event, KernelEvent::SandboxAnchored(..));
+        assert!(anchored, "{event:?}");
+    }
 }
 
 #[test]
