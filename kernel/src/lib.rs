@@ -234,6 +234,9 @@ pub trait Firewall: Send + Sync + 'static {
     /// [`FirewallError`] when they cannot be read.
     fn verify(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError>;
 
+    /// Whether [`Kernel::watch`] hears of what others do to the rules. If not, it has to be looked for.
+    fn changes_are_told(&self) -> bool;
+
     /// Name and flavour for people, such as `iptables (nf_tables, 1.8.9)`.
     fn describe(&self) -> String;
 }

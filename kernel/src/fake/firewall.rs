@@ -28,6 +28,12 @@ impl Firewall for FakeFirewall {
             .map_err(|dead| refused(dead.to_string()))
     }
 
+    fn changes_are_told(&self) -> bool {
+        self.0
+            .read(|machine| !machine.rules_are_silent)
+            .unwrap_or(true)
+    }
+
     fn describe(&self) -> String {
         PROGRAM.to_owned()
     }

@@ -39,6 +39,8 @@ pub(super) struct Machine {
     pub(super) occupied: Vec<Occupied>,
     pub(super) daemon: Daemon,
     pub(super) rules: Ruleset,
+    /// Whether nobody is told of what is done to the rules.
+    pub(super) rules_are_silent: bool,
     pub(super) forgotten: Vec<FlowFilter>,
     pub(super) has_ipv6: bool,
     pub(super) has_br_netfilter: bool,
@@ -167,6 +169,7 @@ impl Machine {
             occupied: Vec::new(),
             daemon: Daemon::default(),
             rules: Ruleset::default(),
+            rules_are_silent: false,
             forgotten: Vec::new(),
             has_ipv6: true,
             has_br_netfilter: true,

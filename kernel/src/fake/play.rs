@@ -124,8 +124,15 @@ impl World {
     pub fn flush_rules(&self) {
         self.play(|machine| {
             machine.rules = Ruleset::default();
-            machine.events.push(KernelEvent::RulesChanged);
+            if !machine.rules_are_silent {
+                machine.events.push(KernelEvent::RulesChanged);
+            }
         });
+    }
+
+    /// Nobody is told any more of what is done to the rules, as with iptables-legacy.
+    pub fn silence_rules(&self) {
+        self.play(|machine| machine.rules_are_silent = true);
     }
 
     /// Adds a route of the host. Nothing happens if there is no such interface.

@@ -17,6 +17,10 @@ impl Firewall for Disabled {
         Ok(Vec::new())
     }
 
+    fn changes_are_told(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         "none (\"iptables\": false)".to_owned()
     }

@@ -174,6 +174,11 @@ impl Firewall for Iptables {
         Ok(sentences)
     }
 
+    fn changes_are_told(&self) -> bool {
+        // x_tables has no notices.
+        self.programs.flavour() == Flavour::Nft
+    }
+
     fn describe(&self) -> String {
         self.programs.describe()
     }

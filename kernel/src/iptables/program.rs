@@ -73,6 +73,11 @@ impl Programs {
         })
     }
 
+    /// Which flavour they are of.
+    pub(super) fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
     /// For people, such as `iptables (nf_tables, 1.8.9)`.
     pub(super) fn describe(&self) -> String {
         format!("iptables ({}, {})", self.flavour.words().0, self.version)

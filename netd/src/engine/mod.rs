@@ -84,6 +84,8 @@ pub struct Engine {
     problems: Mutex<Vec<String>>,
     host: plan::HostWish,
     firewall: String,
+    /// Whether the kernel tells of what others do to the firewall's rules.
+    rules_are_told: bool,
 }
 
 #[derive(Debug, Default)]

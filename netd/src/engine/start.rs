@@ -60,6 +60,7 @@ impl Engine {
             instance: ledger.state().instance(),
             started: Timestamp::now(),
             firewall: firewall.describe(),
+            rules_are_told: firewall.changes_are_told(),
             turns: Turns::start(ledger),
             rules: Rules::start(firewall),
             kernel,

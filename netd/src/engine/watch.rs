@@ -19,8 +19,9 @@ use crate::store::Change;
 const PAUSE: Duration = Duration::from_millis(150);
 /// Look after this long although they do not pause.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// How often supervisors of containers without a sandbox are looked after: nothing in the kernel tells of their end.
-const SUPERVISOR_ROUND: Duration = Duration::from_secs(1);
+/// How often that is looked after which nothing in the kernel tells of: the end of supervisors of containers without a
+/// sandbox, and rules of iptables-legacy.
+const SILENT_ROUND: Duration = Duration::from_secs(1);
 
 /// What a burst of events was about.
 #[derive(Debug, Default)]
@@ -83,6 +84,18 @@ impl Engine {
             (self.instance.to_string(), "netd".to_owned()),
             &facts,
         );
+    }
+
+    /// What nothing in the kernel tells.
+    async fn look_around(&self) -> Result<(), EngineError> {
+        if !self.rules_are_told {
+            let rules = Suspicion {
+                rules: true,
+                ..Suspicion::default()
+            };
+            self.look_into(rules).await?;
+        }
+        self.look_after_supervisors().await
     }
 
     async fn look_after_supervisors(&self) -> Result<(), EngineError> {
@@ -166,8 +179,8 @@ fn note(engine: &Arc<Engine>, event: KernelEvent, suspicion: &mut Suspicion) {
 }
 
 async fn rounds(engine: Arc<Engine>) {
-    let mut supervisors = interval(SUPERVISOR_ROUND);
-    supervisors.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = interval(SILENT_ROUND);
+    silent.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut full = interval(FULL_RECONCILE_EVERY);
     full.set_missed_tick_behavior(MissedTickBehavior::Delay);
     full.tick().await;
@@ -184,7 +197,7 @@ async fn rounds(engine: Arc<Engine>) {
             }
         };
         let result = tokio::select! {
-            _ = supervisors.tick() => engine.look_after_supervisors().await,
+            _ = silent.tick() => engine.look_around().await,
             _ = full.tick() => engine.look_into(everything()).await,
             () = engine.leftovers.notified() => {
                 retry_at.get_or_insert(Instant::now() + patience);

@@ -198,3 +198,20 @@ fn a_namespace_that_another_process_keeps_is_found_after_a_restart() {
     check(&bench, "it lives on");
     assert_eq!(bench.addresses("web"), addresses);
 }
+
+#[test]
+fn flushed_rules_come_back_although_nobody_tells() {
+    let world = World::new();
+    world.silence_rules();
+    let mut bench = Bench::idle(world, "{}");
+    bench.start().unwrap();
+    bench
+        .run("web", "bridge", publishing(&["8080:80"]))
+        .unwrap();
+    let rules = bench.world.rules();
+    bench.world.flush_rules();
+    bench.until("the rules are there again", |bench| {
+        bench.world.rules() == rules
+    });
+    check(&bench, "rules restored without a notice");
+}
