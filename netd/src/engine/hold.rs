@@ -1,6 +1,5 @@
 //! The host's ports: taken by sockets before they are translated, and what was tracked before that is forgotten.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use netd_kernel::ReservePortError;
@@ -25,7 +24,7 @@ impl Engine {
         kept: &[PublishedPort],
     ) -> Result<(), EngineError> {
         let mut avoid = Avoid::new();
-        for _ in 0..PORT_ATTEMPTS {
+        loop {
             let ports = self
                 .look(move |state| state.endpoint(id).map(|record| record.ports.clone()))
                 .await?;
@@ -42,7 +41,7 @@ impl Engine {
             let ReservePortError::Taken { protocol, port, .. } = refused else {
                 return Err(EngineError::HostPort { source: refused });
             };
-            if !avoid.insert((protocol, port)) {
+            if avoid.len() == PORT_ATTEMPTS || !avoid.insert((protocol, port)) {
                 return Err(EngineError::HostPort { source: refused });
             }
             let (avoiding, requests, kept) = (avoid.clone(), requests.to_vec(), kept.to_vec());
@@ -54,11 +53,6 @@ impl Engine {
                 return Err(EngineError::HostPort { source: refused });
             }
         }
-        Err(EngineError::NoHostPort {
-            count: 1,
-            protocol: Protocol::Tcp,
-            host_ip: IpAddr::from([0; 4]),
-        })
     }
 
     /// Makes the sockets on the host's ports what the records say. Tells what cannot be had.

@@ -54,8 +54,7 @@ impl Rules {
         }
         let (answer, result) = oneshot::channel();
         let _ = self.jobs.send(Job::Change(changes, answer));
-        // The user ends only with the daemon, and then nobody waits for the answer.
-        result.await.unwrap_or(Ok(()))
+        result.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Replaces the whole wish, compares the kernel's rules with it and restores what differs; says what did.
@@ -80,8 +79,16 @@ impl Rules {
     ) -> Result<Vec<String>, Arc<FirewallError>> {
         let (answer, result) = oneshot::channel();
         let _ = self.jobs.send(Job::Restore(wanted, answer));
-        result.await.unwrap_or_else(|_| Ok(Vec::new()))
+        result.await.unwrap_or_else(|_| Err(gone()))
     }
+}
+
+/// The user ended without an answer, by a fault of its own: no rule stands that was asked for, so nothing may be let in.
+fn gone() -> Arc<FirewallError> {
+    Arc::new(FirewallError::Refused {
+        program: "netd's own firewall task".to_owned(),
+        message: "it has ended by a fault; see the log, and restart netd".to_owned(),
+    })
 }
 
 struct User {
@@ -180,5 +187,42 @@ impl User {
             // A panic of the backend is a bug; it goes on where it can be seen.
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netd_model::NetworkId;
+
+    use super::*;
+
+    struct Faulty;
+
+    impl Firewall for Faulty {
+        fn apply(&self, _: &Ruleset) -> Result<(), FirewallError> {
+            panic!("a fault of the backend");
+        }
+
+        fn verify(&self, _: &Ruleset) -> Result<Vec<String>, FirewallError> {
+            Ok(Vec::new())
+        }
+
+        fn changes_are_told(&self) -> bool {
+            true
+        }
+
+        fn describe(&self) -> String {
+            "faulty".to_owned()
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_fault_of_the_backend_nothing_counts_as_done() {
+        let rules = Rules::start(Arc::new(Faulty));
+        let change = || vec![RulesetChange::RemoveNetwork(NetworkId::from_bytes([1; 32]))];
+        for _ in 0..2 {
+            assert!(rules.change(change()).await.is_err());
+        }
+        assert!(rules.repair().await.is_err());
     }
 }
