@@ -9,6 +9,7 @@
 pub mod fake;
 pub mod iptables;
 pub mod linux;
+pub mod nftables;
 
 mod error;
 mod program;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 
 use netd_model::container::Anchor;
 use netd_model::desired::KernelState;
+use netd_model::ruleset::RulesetChange;
 use netd_model::{
     EndpointId, IfName, NetnsId, Op, PublishedPort, Ruleset, Sandbox, Subnet, Supervisor,
 };
@@ -226,6 +228,16 @@ pub trait Firewall: Send + Sync + 'static {
     /// # Errors
     /// [`FirewallError`]; what stood before still stands.
     fn apply(&self, wanted: &Ruleset) -> Result<(), FirewallError>;
+
+    /// As [`Firewall::apply`], for a wish that differs from the last one by `changes` at most: a backend that can keeps
+    /// to those, whatever else there is.
+    ///
+    /// # Errors
+    /// As [`Firewall::apply`].
+    fn change(&self, wanted: &Ruleset, changes: &[RulesetChange]) -> Result<(), FirewallError> {
+        let _ = changes;
+        self.apply(wanted)
+    }
 
     /// Compares the kernel's rules with `wanted` and says what is missing, surplus or out of order, one sentence each;
     /// empty when all is well. Reads afresh, never from memory.

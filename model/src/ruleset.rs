@@ -77,27 +77,43 @@ pub enum RulesetChange {
 }
 
 impl Ruleset {
-    /// Makes one change. Removing what is not there changes nothing.
-    pub fn change(&mut self, change: RulesetChange) {
+    /// Makes one change, and says what undoes it. Removing what is not there changes nothing.
+    pub fn change(&mut self, change: RulesetChange) -> Vec<RulesetChange> {
         match change {
-            RulesetChange::PutNetwork(id, rules) => {
-                self.networks.insert(id, rules);
-            }
+            RulesetChange::PutNetwork(id, rules) => vec![match self.networks.insert(id, rules) {
+                Some(before) => RulesetChange::PutNetwork(id, before),
+                None => RulesetChange::RemoveNetwork(id),
+            }],
             RulesetChange::RemoveNetwork(id) => {
-                self.networks.remove(&id);
-                self.allowed.retain(|pair| !pair.has(id));
+                let before = self.networks.remove(&id);
+                let (gone, left) = self.allowed.iter().partition(|pair| pair.has(id));
+                self.allowed = left;
+                let gone: BTreeSet<NetworkPair> = gone;
+                before
+                    .map(|rules| RulesetChange::PutNetwork(id, rules))
+                    .into_iter()
+                    .chain(gone.into_iter().map(RulesetChange::Allow))
+                    .collect()
             }
             RulesetChange::Allow(pair) => {
-                self.allowed.insert(pair);
+                let new = self.allowed.insert(pair);
+                new.then_some(RulesetChange::Deny(pair))
+                    .into_iter()
+                    .collect()
             }
             RulesetChange::Deny(pair) => {
-                self.allowed.remove(&pair);
+                let there = self.allowed.remove(&pair);
+                let undo = there.then_some(RulesetChange::Allow(pair));
+                undo.into_iter().collect()
             }
-            RulesetChange::PutEndpoint(id, rules) => {
-                self.endpoints.insert(id, rules);
-            }
+            RulesetChange::PutEndpoint(id, rules) => vec![match self.endpoints.insert(id, rules) {
+                Some(before) => RulesetChange::PutEndpoint(id, before),
+                None => RulesetChange::RemoveEndpoint(id),
+            }],
             RulesetChange::RemoveEndpoint(id) => {
-                self.endpoints.remove(&id);
+                let before = self.endpoints.remove(&id);
+                let undo = before.map(|rules| RulesetChange::PutEndpoint(id, rules));
+                undo.into_iter().collect()
             }
         }
     }

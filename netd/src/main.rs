@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use netd::config::{LogFormat, Options, Settings};
+use netd::config::{Backend, LogFormat, Options, Settings};
 use netd::engine::{Engine, Ground};
 use netd::http;
 use netd::store::Sqlite;
 use netd_kernel::Firewall;
 use netd_kernel::iptables::{ChainPrefix, Disabled, Iptables};
 use netd_kernel::linux::Linux;
+use netd_kernel::nftables::Nftables;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
@@ -258,6 +259,9 @@ fn firewall(settings: &Settings) -> anyhow::Result<Arc<dyn Firewall>> {
             "no firewall rules are made (iptables is false): networks are not isolated and ports not published"
         );
         return Ok(Arc::new(Disabled));
+    }
+    if settings.firewall_backend == Backend::Nftables {
+        return Ok(Arc::new(Nftables::open()?));
     }
     let prefix = match settings.chain_prefix {
         Some(prefix) => prefix,

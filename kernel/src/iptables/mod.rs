@@ -24,7 +24,7 @@ mod program;
 mod standing;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -18,7 +18,7 @@ use super::addresses::{self, LinkAddress};
 use super::namespace::Namespace;
 use super::sandboxes::Pin;
 use super::session::errno;
-use super::{Linux, flows, links, refused, resolver, routes};
+use super::{Linux, flows, links, redirect, refused, routes};
 use crate::{ApplyError, KernelError};
 
 /// One call of [`crate::Kernel::apply`].
@@ -134,7 +134,8 @@ impl<'a> Application<'a> {
                 })
             }
             Op::RedirectDns { netns, port } => {
-                resolver::redirect(&self.linux.sandboxes.get(*netns)?.namespace, *port)
+                redirect::redirect(&self.linux.sandboxes.get(*netns)?.namespace, *port)
+                    .map_err(refused(format!("redirect DNS queries in {netns}")))
             }
             // Comes in runs, which `run` takes whole.
             Op::DeleteLink { name, mark } => self.delete_links(&[(name, *mark)]).1.map(|_| ()),

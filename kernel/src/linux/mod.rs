@@ -1,11 +1,11 @@
 //! The kernel of this machine, by netlink, /proc and the namespaces' own files.
 //!
 //! Reading order: `session` and `attributes` (how to talk), `namespace` and `sysctl` (where), `links`, `addresses`,
-//! `routes` and `flows` (what about), `resolver` and `ports` (sockets), `holders`, `sandboxes` and `adopt` (whose end
+//! `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `sandboxes` and `adopt` (whose end
 //! is whose), `apply` and `observe` (the two halves of the door), `events` (who else does something).
 
-mod attributes;
-mod session;
+pub(crate) mod attributes;
+pub(crate) mod session;
 
 mod namespace;
 mod sysctl;
@@ -17,6 +17,7 @@ mod routes;
 
 mod listeners;
 mod ports;
+mod redirect;
 mod resolver;
 
 mod adopt;

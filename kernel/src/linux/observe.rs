@@ -21,7 +21,7 @@ use super::namespace::Namespace;
 use super::sandboxes::Pin;
 use super::session::Session;
 use super::sysctl::report;
-use super::{Linux, resolver, routes};
+use super::{Linux, redirect, routes};
 use crate::HostInterface;
 
 /// Size of a `struct rtgenmsg`, padded, and the attribute that holds the id (linux/net_namespace.h `NETNSA_NSID`).
@@ -218,7 +218,7 @@ fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)
         sysctls: parameters(namespace, &asked.sysctls)?,
         // Reading the rules takes a process of its own, so only where a redirection is asked about.
         dns_redirect: match asked.dns_redirect {
-            Some(_) => resolver::redirected(pin).map_err(io::Error::other)?,
+            Some(_) => redirect::redirected(pin)?,
             None => None,
         },
         ..SandboxState::default()

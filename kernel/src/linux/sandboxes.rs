@@ -15,7 +15,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::holders;
 use super::namespace::Namespace;
-use super::resolver::Redirection;
+use super::redirect::Redirection;
 use crate::{KernelError, KernelEvent};
 
 /// Netlink sockets per sandbox. One container is attached by one caller at a time.

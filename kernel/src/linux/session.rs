@@ -10,7 +10,10 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload, NetlinkSerializable,
 };
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::attributes::{Attributes, text, u32_at};
 
@@ -23,6 +26,10 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 /// The attribute of an extended acknowledgement that holds its text (linux/netlink.h `NLMSGERR_ATTR_MSG`).
 const ERROR_TEXT: u16 = 1;
+/// What fits any socket: less than the smallest default of `net.core.wmem_default`.
+const ROOM_BYTES: usize = 64 * 1024;
+/// `NFNL_SUBSYS_NFTABLES` (linux/netfilter/nfnetlink.h), whose batches alone there are.
+const NF_TABLES: u16 = 10;
 /// How often a dump is begun anew because the objects changed under it.
 const DUMP_TRIES: usize = 16;
 
@@ -35,14 +42,16 @@ thread_local! {
 }
 
 /// A netlink socket of one namespace; it stays with that namespace wherever it is used.
-pub(super) struct Session {
+pub(crate) struct Session {
     socket: Socket,
     sequence: u32,
+    /// The longest message that is known to fit.
+    room_bytes: usize,
 }
 
 impl Session {
     /// Opens a socket of `protocol` (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in the namespace of the calling thread.
-    pub(super) fn open(protocol: isize) -> io::Result<Self> {
+    pub(crate) fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -54,18 +63,19 @@ impl Session {
         Ok(Self {
             socket,
             sequence: 0,
+            room_bytes: ROOM_BYTES,
         })
     }
 
     /// Sends one request and waits for its acknowledgement.
-    pub(super) fn request<I: NetlinkSerializable>(&mut self, message: I, flags: u16) -> Answer {
+    pub(crate) fn request<I: NetlinkSerializable>(&mut self, message: I, flags: u16) -> Answer {
         let sequence = self.send(vec![(message, flags | NLM_F_ACK)])?;
         self.until_end(sequence, &mut |_| {})
     }
 
     /// Sends two requests in one system call, so that no signal comes between them: not even SIGKILL leaves the first
     /// done and the second undone. The kernel tries the second whatever it says to the first.
-    pub(super) fn request_pair<I: NetlinkSerializable>(
+    pub(crate) fn request_pair<I: NetlinkSerializable>(
         &mut self,
         first: (I, u16),
         second: (I, u16),
@@ -79,8 +89,49 @@ impl Session {
         Ok((first, second))
     }
 
+    /// Sends netfilter messages as one transaction: all is done or nothing (nfnetlink's batches). The first refusal is
+    /// the answer.
+    pub(crate) fn transaction(&mut self, messages: Vec<(NetfilterMessage, u16)>) -> Answer {
+        let last = messages.len();
+        let control = |control| {
+            let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, NF_TABLES);
+            (NetfilterMessage::new(header, control), 0)
+        };
+        let numbered = messages.into_iter().enumerate();
+        // Kernels before 6.10 acknowledge no end of a batch, so the last message stands for all.
+        let with_ack = numbered.map(|(index, (message, flags))| {
+            let ack = if index + 1 == last { NLM_F_ACK } else { 0 };
+            (message, flags | ack)
+        });
+        let batch = std::iter::once(control(ControlMessage::BatchBegin))
+            .chain(with_ack)
+            .chain([control(ControlMessage::BatchEnd)])
+            .collect();
+        let begin = self.send(batch)?;
+        self.until_settled(begin, u32::try_from(last).unwrap_or(u32::MAX))
+    }
+
+    /// Reads until one of the messages of a transaction is refused or the last is acknowledged.
+    fn until_settled(&self, begin: u32, last: u32) -> Answer {
+        BUFFER.with_borrow_mut(|buffer| {
+            loop {
+                let length = receive(&self.socket, buffer)?;
+                for message in Messages(&buffer[..length]) {
+                    let index = message.sequence.wrapping_sub(begin);
+                    if index > last + 1 || message.kind != ERROR {
+                        continue;
+                    }
+                    verdict(&message)?;
+                    if index == last {
+                        return Ok(());
+                    }
+                }
+            }
+        })
+    }
+
     /// Asks for one object; `read` makes a value of the answer.
-    pub(super) fn get<I: NetlinkSerializable, T>(
+    pub(crate) fn get<I: NetlinkSerializable, T>(
         &mut self,
         message: I,
         read: impl Fn(&[u8]) -> Option<T>,
@@ -93,7 +144,7 @@ impl Session {
 
     /// Asks for all objects of a kind; `read` makes a value of each, or `None` to leave it out. Begun anew when they
     /// changed meanwhile, so that the answer is of one moment.
-    pub(super) fn dump<I: NetlinkSerializable + Clone, T>(
+    pub(crate) fn dump<I: NetlinkSerializable + Clone, T>(
         &mut self,
         message: &I,
         read: impl Fn(&[u8]) -> Option<T>,
@@ -127,8 +178,19 @@ impl Session {
             bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
             message.serialize(&mut bytes[start..]);
         }
+        self.make_room(bytes.len())?;
         self.socket.send(&bytes, 0)?;
         Ok(first)
+    }
+
+    /// A message is sent whole or not at all, so the socket's buffer must hold it. The kernel counts its own structures
+    /// as well, and doubles what it is told for that (socket(7) `SO_SNDBUF`).
+    fn make_room(&mut self, bytes: usize) -> io::Result<()> {
+        if bytes > self.room_bytes {
+            setsockopt(&self.socket, sockopt::SndBufForce, &bytes)?;
+            self.room_bytes = bytes;
+        }
+        Ok(())
     }
 
     /// Reads until the request `sequence` is acknowledged, refused, or its dump is over.
@@ -159,7 +221,7 @@ impl Session {
 }
 
 /// Reads one datagram of netlink messages into `buffer`.
-pub(super) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     let capacity = buffer.len();
     let mut room = &mut buffer[..];
     let length = loop {
@@ -208,7 +270,7 @@ struct Refusal {
 }
 
 /// The number of an error (errno(3)), also of a refusal with a sentence.
-pub(super) fn errno(error: &io::Error) -> Option<i32> {
+pub(crate) fn errno(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(|| {
         error
             .get_ref()?
@@ -219,17 +281,17 @@ pub(super) fn errno(error: &io::Error) -> Option<i32> {
 }
 
 /// One message of a datagram.
-pub(super) struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// Its type, such as `RTM_NEWLINK`.
-    pub(super) kind: u16,
+    pub(crate) kind: u16,
     flags: u16,
     sequence: u32,
     /// What stands behind the header.
-    pub(super) payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 /// The messages of a datagram.
-pub(super) struct Messages<'a>(pub(super) &'a [u8]);
+pub(crate) struct Messages<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;

@@ -9,4 +9,4 @@ pub mod resolver;
 mod settings;
 
 pub use options::Options;
-pub use settings::{LogFormat, Settings, SettingsError};
+pub use settings::{Backend, LogFormat, Settings, SettingsError};

@@ -81,7 +81,8 @@ pub struct Options {
     /// Least level that is logged: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
-    /// What speaks to the kernel's packet filter: iptables
+    /// What firewall rules are made with: iptables, with Docker's chains, or nftables, a table of netd's own
+    /// [default: iptables]
     #[arg(long, value_name = "NAME")]
     pub firewall_backend: Option<String>,
     /// Word before the names of netd's chains, for a host where another engine owns the chain DOCKER

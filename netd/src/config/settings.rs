@@ -49,6 +49,8 @@ pub struct Settings {
     pub masquerade: bool,
     /// Whether firewall rules are made at all.
     pub iptables: bool,
+    /// What they are made with.
+    pub firewall_backend: Backend,
     /// Part of the default bridge's subnet to hand out from.
     pub fixed_cidr: Option<Subnet>,
     /// Gateway for containers of the default network.
@@ -105,6 +107,15 @@ fn wrong(key: &'static str, value: impl ToString, reason: impl Into<String>) -> 
     }
 }
 
+/// What firewall rules are made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Docker's chains, by iptables-restore.
+    Iptables,
+    /// A table of netd's own, by netlink.
+    Nftables,
+}
+
 impl Settings {
     /// Checks the options as a whole and fills in what they leave out.
     ///
@@ -127,17 +138,17 @@ impl Settings {
         if let Some(ip) = options.ip.filter(IpAddr::is_ipv6) {
             return Err(wrong("ip", ip, "this version publishes on IPv4 addresses"));
         }
-        if let Some(backend) = options
-            .firewall_backend
-            .as_deref()
-            .filter(|name| *name != "iptables")
-        {
-            return Err(wrong(
-                "firewall-backend",
-                backend,
-                "this version knows iptables",
-            ));
-        }
+        let firewall_backend = match options.firewall_backend.as_deref() {
+            None | Some("iptables") => Backend::Iptables,
+            Some("nftables") => Backend::Nftables,
+            Some(other) => {
+                return Err(wrong(
+                    "firewall-backend",
+                    other,
+                    "expected iptables or nftables",
+                ));
+            }
+        };
         let chain_prefix = match options.chain_prefix.as_deref() {
             None => None,
             Some("DOCKER") => Some(ChainPrefix::Docker),
@@ -169,6 +180,7 @@ impl Settings {
             ip_forward_no_drop: options.ip_forward_no_drop.unwrap_or(false),
             masquerade: options.ip_masq.unwrap_or(true),
             iptables: options.iptables.unwrap_or(true),
+            firewall_backend,
             fixed_cidr: options.fixed_cidr,
             default_gateway: options.default_gateway,
             data_root: options
@@ -336,7 +348,10 @@ mod tests {
             ),
             (r#"{"dns-opts": ["a b"]}"#, "cannot be a resolver option"),
             (r#"{"log-level": "loud"}"#, "expected error"),
-            (r#"{"firewall-backend": "ebtables"}"#, "knows iptables"),
+            (
+                r#"{"firewall-backend": "ebtables"}"#,
+                "expected iptables or nftables",
+            ),
         ] {
             let error = settings(json).unwrap_err();
             assert!(error.contains(part), "{json}: {error}");

@@ -128,18 +128,13 @@ impl User {
 
     /// One change of the kernel for all; if it is refused, one for each, so that a bad one harms nobody else.
     async fn change_together(&mut self, group: Vec<(Vec<RulesetChange>, Answer)>) {
-        let mut wanted = self.wanted.clone();
-        for change in group.iter().flat_map(|(changes, _)| changes) {
-            wanted.change(change.clone());
-        }
-        match self.stand(wanted).await {
+        let all = group
+            .iter()
+            .flat_map(|(changes, _)| changes.iter().cloned());
+        match self.make(all.collect()).await {
             Err(_) if group.len() > 1 => {
                 for (changes, answer) in group {
-                    let mut wanted = self.wanted.clone();
-                    for change in changes {
-                        wanted.change(change);
-                    }
-                    let _ = answer.send(self.stand(wanted).await);
+                    let _ = answer.send(self.make(changes).await);
                 }
             }
             result => {
@@ -150,16 +145,26 @@ impl User {
         }
     }
 
-    async fn stand(&mut self, wanted: Ruleset) -> Result<(), Arc<FirewallError>> {
+    /// Makes changes of the wish come true, or leaves the wish as it was.
+    async fn make(&mut self, changes: Vec<RulesetChange>) -> Result<(), Arc<FirewallError>> {
+        let mut undo = Vec::new();
+        for change in changes.iter().cloned() {
+            undo.push(self.wanted.change(change));
+        }
+        let wanted = std::mem::take(&mut self.wanted);
         let (wanted, result) = self
             .blocking(move |firewall| {
-                let result = firewall.apply(&wanted);
+                let result = firewall.change(&wanted, &changes);
                 (wanted, result)
             })
             .await;
-        result.map_err(Arc::new)?;
         self.wanted = wanted;
-        Ok(())
+        if result.is_err() {
+            for change in undo.into_iter().rev().flatten() {
+                self.wanted.change(change);
+            }
+        }
+        result.map_err(Arc::new)
     }
 
     async fn restore(&mut self, wanted: Ruleset) -> Result<Vec<String>, Arc<FirewallError>> {

@@ -25,6 +25,9 @@ const CONFIG_FILE: &str = "/run/netd/daemon.json";
 const LOG: &str = "/run/lab/netd.log";
 const NOTIFY_SOCKET: &str = "/run/lab/notify";
 
+/// Environment variable that names the firewall backend of every daemon, for a run of the same scenarios on another.
+const FIREWALL: &str = "NETNS_FIREWALL";
+
 /// How long a daemon may take from its start to READY=1.
 const READY_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -86,6 +89,9 @@ impl Host {
             ("--config-file", CONFIG_FILE),
         ] {
             line.extend([flag.to_owned(), value.to_owned()]);
+        }
+        if let Ok(backend) = std::env::var(FIREWALL) {
+            line.extend(["--firewall-backend".to_owned(), backend]);
         }
         line.extend(self.options.flags.iter().cloned());
         line

@@ -8,23 +8,37 @@ use netd_model::Ruleset;
 use nix::sched::{CloneFlags, unshare};
 
 use super::super::{ChainPrefix, Flavour, Iptables, Table, render};
+use crate::nftables::Nftables;
 use crate::{Firewall, FirewallError};
 
-pub(super) const FLAVOURS: [(Flavour, &str); 2] =
+pub(crate) const FLAVOURS: [(Flavour, &str); 2] =
     [(Flavour::Nft, "nft"), (Flavour::Legacy, "legacy")];
+
+const NFTABLES: &str = "nftables";
+
+/// A host whose firewall is a table of netd's own.
+pub(crate) fn with_own_table() -> Host<dyn Firewall> {
+    let node = Node::new();
+    let firewall = node.run(|| Nftables::open().unwrap());
+    Host {
+        node,
+        name: NFTABLES,
+        firewall: Arc::new(firewall),
+    }
+}
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread in a fresh network namespace, which ends with it.
-pub(super) struct Node {
+pub(crate) struct Node {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     /// A path to its namespace.
-    pub(super) netns: String,
+    pub(crate) netns: String,
 }
 
 impl Node {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, is_ready) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -45,7 +59,7 @@ impl Node {
     }
 
     /// Runs `job` there and waits for it.
-    pub(super) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, outcome) = mpsc::channel();
         let job: Job = Box::new(move || {
             // If the test is gone already nobody waits for this.
@@ -56,19 +70,19 @@ impl Node {
     }
 
     /// Runs lines of shell there, each of which must succeed.
-    pub(super) fn sh(&self, script: &str) -> String {
+    pub(crate) fn sh(&self, script: &str) -> String {
         let script = script.to_owned();
         self.run(move || shell(&script, ""))
     }
 
     /// Gives a program lines to read there.
-    pub(super) fn feed(&self, program: &str, input: &str) -> String {
+    pub(crate) fn feed(&self, program: &str, input: &str) -> String {
         let (program, input) = (program.to_owned(), input.to_owned());
         self.run(move || shell(&program, &input))
     }
 
     /// Sets a parameter below /proc/sys/net.
-    pub(super) fn sysctl(&self, key: &str, value: &str) {
+    pub(crate) fn sysctl(&self, key: &str, value: &str) {
         let (path, value) = (format!("/proc/sys/net/{key}"), value.to_owned());
         self.run(move || std::fs::write(path, value).unwrap());
     }
@@ -98,50 +112,73 @@ fn shell(script: &str, input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A namespace without any rule, and iptables of a flavour in it.
-pub(super) struct Host {
-    pub(super) node: Node,
-    pub(super) name: &'static str,
-    pub(super) flavour: Flavour,
-    pub(super) firewall: Arc<Iptables>,
+/// A namespace without any rule, and a firewall in it: iptables of a flavour, unless told otherwise.
+pub(crate) struct Host<F: ?Sized = Iptables> {
+    pub(crate) node: Node,
+    /// The flavour of iptables, or `nftables`.
+    pub(crate) name: &'static str,
+    pub(crate) firewall: Arc<F>,
 }
 
 impl Host {
-    pub(super) fn new((flavour, name): (Flavour, &'static str)) -> Self {
+    pub(crate) fn new((flavour, name): (Flavour, &'static str)) -> Self {
         let node = Node::new();
         let firewall = open(&node, flavour).unwrap();
         Self {
             node,
             name,
-            flavour,
             firewall: firewall.into(),
         }
     }
 
-    pub(super) fn apply(&self, wanted: &Ruleset) {
+    /// The same, whatever its firewall is.
+    pub(crate) fn any(self) -> Host<dyn Firewall> {
+        Host {
+            node: self.node,
+            name: self.name,
+            firewall: self.firewall,
+        }
+    }
+}
+
+impl<F: Firewall + ?Sized> Host<F> {
+    pub(crate) fn apply(&self, wanted: &Ruleset) {
         self.try_apply(wanted).unwrap();
     }
 
-    pub(super) fn try_apply(&self, wanted: &Ruleset) -> Result<(), FirewallError> {
+    pub(crate) fn try_apply(&self, wanted: &Ruleset) -> Result<(), FirewallError> {
         let (firewall, wanted) = (self.firewall.clone(), wanted.clone());
         self.node.run(move || firewall.apply(&wanted))
     }
 
-    pub(super) fn verify(&self, wanted: &Ruleset) -> Vec<String> {
+    pub(crate) fn verify(&self, wanted: &Ruleset) -> Vec<String> {
         let (firewall, wanted) = (self.firewall.clone(), wanted.clone());
         self.node.run(move || firewall.verify(&wanted)).unwrap()
     }
 
-    pub(super) fn iptables(&self, command: &str) {
+    /// Whether the rules are in a table of netd's own.
+    pub(crate) fn is_nftables(&self) -> bool {
+        self.name == NFTABLES
+    }
+
+    /// Changes the rules behind netd's back, in the words of each firewall.
+    pub(crate) fn tamper(&self, iptables: &str, nft: &str) {
+        match self.is_nftables() {
+            true => drop(self.node.sh(&format!("nft '{nft}'"))),
+            false => self.iptables(iptables),
+        }
+    }
+
+    pub(crate) fn iptables(&self, command: &str) {
         self.node.sh(&format!("iptables-{} {command}", self.name));
     }
 
-    pub(super) fn save(&self) -> String {
+    pub(crate) fn save(&self) -> String {
         self.node.sh(&format!("iptables-{}-save", self.name))
     }
 
     /// Lines of a chain, as iptables-save prints them.
-    pub(super) fn chain(&self, table: Table, chain: &str) -> Vec<String> {
+    pub(crate) fn chain(&self, table: Table, chain: &str) -> Vec<String> {
         let saved = self
             .node
             .sh(&format!("iptables-{}-save -t {table}", self.name));
@@ -149,9 +186,11 @@ impl Host {
         let rule = |line: &str| line.strip_prefix(&start).map(str::to_owned);
         saved.lines().filter_map(rule).collect()
     }
+}
 
+impl Host {
     /// iptables-save prints exactly what was rendered.
-    pub(super) fn assert_exact(&self, wanted: &Ruleset) {
+    pub(crate) fn assert_exact(&self, wanted: &Ruleset) {
         for chain in render(wanted, &ChainPrefix::Docker.names()).chains {
             let there = self.chain(chain.table, chain.name);
             assert_eq!(
@@ -165,6 +204,6 @@ impl Host {
     }
 }
 
-pub(super) fn open(node: &Node, flavour: Flavour) -> Result<Iptables, FirewallError> {
+pub(crate) fn open(node: &Node, flavour: Flavour) -> Result<Iptables, FirewallError> {
     node.run(move || Iptables::open(ChainPrefix::Docker, Some(flavour)))
 }

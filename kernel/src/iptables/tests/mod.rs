@@ -1,8 +1,8 @@
 //! Tests that need several parts at once. [`wish`], [`lab`] and [`topology`] are their tools.
 
-mod lab;
-mod topology;
-mod wish;
+pub(crate) mod lab;
+pub(crate) mod topology;
+pub(crate) mod wish;
 
 mod goldens;
 mod packets;

@@ -1,21 +1,27 @@
-//! Real packets through the rules, with both flavours, with and without bridge-nf.
+//! Real packets through the rules: with both flavours of iptables and with netd's own table, with and without bridge-nf.
 
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::super::{ChainPrefix, render};
-use super::lab::{FLAVOURS, Node};
+use super::lab::{FLAVOURS, Host, Node, with_own_table};
 use super::topology::{BridgeFilter, Lab, ask, datagram_arrives, wanted};
 use super::wish::allowing;
+use crate::Firewall;
 
-/// Runs `test` with both flavours, with and without bridge-nf.
+/// Runs `test` with every firewall, with and without bridge-nf.
 fn everywhere(test: impl Fn(&Lab)) {
-    for flavour in FLAVOURS {
-        for filter in [BridgeFilter::Off, BridgeFilter::On] {
-            println!("{} with bridge-nf {filter:?}", flavour.1);
-            test(&Lab::new(flavour, filter));
+    for filter in [BridgeFilter::Off, BridgeFilter::On] {
+        for host in hosts() {
+            println!("{} with bridge-nf {filter:?}", host.name);
+            test(&Lab::on(host, filter));
         }
     }
+}
+
+fn hosts() -> impl Iterator<Item = Host<dyn Firewall>> {
+    let iptables = FLAVOURS.into_iter().map(|flavour| Host::new(flavour).any());
+    iptables.chain(std::iter::once_with(with_own_table))
 }
 
 #[test]
@@ -77,7 +83,10 @@ fn members_without_icc_meet_only_at_published_ports() {
         lab.reaches("outside", "192.0.2.1:8070", "192.0.2.2");
         lab.reaches("host", "10.4.0.12:81", "10.4.0.1");
         // It takes the rule and the bridge's own attribute.
-        lab.host.iptables("-D FORWARD -i br-n -o br-n -j DROP");
+        lab.host.tamper(
+            "-D FORWARD -i br-n -o br-n -j DROP",
+            "insert rule inet netd neighbours accept",
+        );
         lab.reaches("n1", "10.4.0.12:81", "10.4.0.11");
         assert!(pings(lab, "n1", "10.4.0.12"));
     });
@@ -154,9 +163,13 @@ fn a_port_on_loopback_is_the_host_s_alone() {
             lab.does_not_reach(from, to);
         }
         // The same attacks succeed without the raw table, so it is what stops them.
-        lab.host.iptables("-t raw -F PREROUTING");
-        lab.reaches("outside", "127.0.0.1:8081", "192.0.2.2");
+        lab.host
+            .tamper("-t raw -F PREROUTING", "flush chain inet netd guard");
         lab.reaches("b1", "127.0.0.1:9999", "10.2.0.11");
+        // And it is where the translation stands that stops the others, in a table of our own.
+        if !lab.host.is_nftables() {
+            lab.reaches("outside", "127.0.0.1:8081", "192.0.2.2");
+        }
     });
 }
 
@@ -214,8 +227,10 @@ fn networks_that_may_talk_do_so_under_their_own_addresses_and_others_do_not() {
             lab.does_not_reach(from, to);
         }
         // It takes the exception from masquerading, too.
-        let kept = "-s 10.1.0.0/24 -d 10.2.0.0/24 -o br-b -j RETURN";
-        lab.host.iptables(&format!("-t nat -D POSTROUTING {kept}"));
+        lab.host.tamper(
+            "-t nat -D POSTROUTING -s 10.1.0.0/24 -d 10.2.0.0/24 -o br-b -j RETURN",
+            "delete element inet netd kept4 { 10.1.0.0/24 . 10.2.0.0/24 }",
+        );
         lab.reaches("a1", "10.2.0.11:81", "10.2.0.1");
         lab.host.apply(&wanted(true));
         lab.does_not_reach("a1", "10.2.0.11:81");
@@ -226,8 +241,8 @@ fn networks_that_may_talk_do_so_under_their_own_addresses_and_others_do_not() {
 
 #[test]
 fn an_established_flow_ends_when_its_networks_may_not_talk_any_more() {
-    for flavour in FLAVOURS {
-        let lab = Lab::new(flavour, BridgeFilter::Off);
+    for host in hosts() {
+        let lab = Lab::on(host, BridgeFilter::Off);
         lab.host.apply(&allowing(wanted(true), &[(1, 2)]));
         let receiver = lab
             .node("b1")
@@ -277,8 +292,10 @@ fn an_internal_network_is_closed_both_ways() {
         lab.node("a2").sh("ip addr add 10.3.0.99/32 dev eth0");
         assert!(!datagram_arrives(lab, forged, ("i1", "10.3.0.11:53")));
         // It takes our rule by interface: Docker's by address lets a forged one pass.
-        lab.host
-            .iptables("-D DOCKER-ISOLATION-STAGE-1 ! -i br-i -o br-i -j DROP");
+        lab.host.tamper(
+            "-D DOCKER-ISOLATION-STAGE-1 ! -i br-i -o br-i -j DROP",
+            "insert rule inet netd forward oifname br-i accept",
+        );
         assert!(datagram_arrives(lab, forged, ("i1", "10.3.0.11:53")));
     });
 }

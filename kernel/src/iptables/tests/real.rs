@@ -89,7 +89,7 @@ fn after_a_restart_stale_rules_go_and_others_stay() {
         host.iptables("-A FORWARD -i virbr0 -o virbr0 -j ACCEPT");
         host.iptables("-t nat -A POSTROUTING -s 192.168.122.0/24 ! -o virbr0 -j MASQUERADE");
         host.iptables("-t nat -I POSTROUTING -s 10.8.0.0/24 -d 172.17.0.0/16 -o docker0 -j RETURN");
-        host.firewall = open(&host.node, host.flavour).unwrap().into();
+        host.firewall = open(&host.node, flavour.0).unwrap().into();
         let none = wish(&[], &[], true);
         host.apply(&none);
         let forward = host.chain(Table::Filter, "FORWARD");

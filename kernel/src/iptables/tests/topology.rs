@@ -12,6 +12,7 @@ use netd_model::Ruleset;
 use super::super::Flavour;
 use super::lab::{Host, Node};
 use super::wish::{endpoint, internal, network, wish, without_icc};
+use crate::Firewall;
 
 /// Says to each caller which address it sees, until it is dropped.
 struct Server {
@@ -49,13 +50,13 @@ impl Drop for Server {
 
 /// Whether all bridges show their frames to iptables (`bridge-nf-call-iptables`); `br-n`, without icc, always does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum BridgeFilter {
+pub(crate) enum BridgeFilter {
     Off,
     On,
 }
 
-pub(super) struct Lab {
-    pub(super) host: Host,
+pub(crate) struct Lab {
+    pub(crate) host: Host<dyn Firewall>,
     nodes: BTreeMap<&'static str, Node>,
     _servers: Vec<Server>,
 }
@@ -72,7 +73,7 @@ const CONTAINERS: [(&str, &str, &str); 8] = [
     ("n2", "br-n", "10.4.0"),
 ];
 
-pub(super) fn wanted(drop_forwarded: bool) -> Ruleset {
+pub(crate) fn wanted(drop_forwarded: bool) -> Ruleset {
     wish(
         &[
             network(1, "br-a", "10.1.0.0/24"),
@@ -100,8 +101,11 @@ pub(super) fn wanted(drop_forwarded: bool) -> Ruleset {
 }
 
 impl Lab {
-    pub(super) fn new(flavour: (Flavour, &'static str), filter: BridgeFilter) -> Self {
-        let host = Host::new(flavour);
+    pub(crate) fn new(flavour: (Flavour, &'static str), filter: BridgeFilter) -> Self {
+        Self::on(Host::new(flavour).any(), filter)
+    }
+
+    pub(crate) fn on(host: Host<dyn Firewall>, filter: BridgeFilter) -> Self {
         host.sysctl(filter);
         let mut nodes = BTreeMap::new();
         for bridge in ["br-a", "br-b", "br-i", "br-n"] {
@@ -143,7 +147,7 @@ impl Lab {
         }
     }
 
-    pub(super) fn node(&self, name: &str) -> &Node {
+    pub(crate) fn node(&self, name: &str) -> &Node {
         match name {
             "host" => &self.host.node,
             name => &self.nodes[name],
@@ -151,18 +155,18 @@ impl Lab {
     }
 
     /// `from` reaches `to`, where it is seen as `seen_as`.
-    pub(super) fn reaches(&self, from: &str, to: &str, seen_as: &str) {
+    pub(crate) fn reaches(&self, from: &str, to: &str, seen_as: &str) {
         let answer = ask(self.node(from), to, Duration::from_secs(3));
         assert_eq!(answer.as_deref(), Some(seen_as), "{from} to {to}");
     }
 
-    pub(super) fn does_not_reach(&self, from: &str, to: &str) {
+    pub(crate) fn does_not_reach(&self, from: &str, to: &str) {
         let answer = ask(self.node(from), to, Duration::from_millis(250));
         assert_eq!(answer, None, "{from} to {to}");
     }
 }
 
-impl Host {
+impl Host<dyn Firewall> {
     fn sysctl(&self, filter: BridgeFilter) {
         self.node.sysctl("ipv4/ip_forward", "1");
         // A packet with a forged source shall not fail for another reason than our rules.
@@ -174,7 +178,7 @@ impl Host {
 }
 
 /// A machine on the host's wire that routes the containers' subnets, and 127.0.0.1, to the host.
-fn outside(host: &Host) -> Node {
+fn outside(host: &Host<dyn Firewall>) -> Node {
     let node = Node::new();
     host.node.sh(&format!(
         "ip link add wan type veth peer name eth0 netns {}; ip addr add 192.0.2.1/24 dev wan; ip link set wan up",
@@ -188,7 +192,7 @@ fn outside(host: &Host) -> Node {
 }
 
 /// What the server at `to` answers; `None` when nothing does within `patience`.
-pub(super) fn ask(node: &Node, to: &str, patience: Duration) -> Option<String> {
+pub(crate) fn ask(node: &Node, to: &str, patience: Duration) -> Option<String> {
     let to: SocketAddr = to.parse().unwrap();
     node.run(move || {
         let mut server = TcpStream::connect_timeout(&to, patience).ok()?;
@@ -201,7 +205,7 @@ pub(super) fn ask(node: &Node, to: &str, patience: Duration) -> Option<String> {
 }
 
 /// Whether a datagram from an address of `from` gets to `to`, which may be unable to answer.
-pub(super) fn datagram_arrives(
+pub(crate) fn datagram_arrives(
     lab: &Lab,
     (from, source): (&str, &str),
     (at, to): (&str, &str),

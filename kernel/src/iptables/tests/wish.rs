@@ -4,7 +4,7 @@ use netd_model::ruleset::{EndpointRules, HostRules, NetworkRules};
 use netd_model::{EndpointId, IfName, NetworkId, NetworkPair, PortRange, PublishedPort, Ruleset};
 
 /// A network of this rank, with icc and masquerading, open to the world.
-pub(super) fn network(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
+pub(crate) fn network(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
     let rules = NetworkRules {
         rank: u64::from(rank),
         bridge: IfName::new(bridge).unwrap(),
@@ -17,7 +17,7 @@ pub(super) fn network(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, Netwo
 }
 
 /// The same, closed.
-pub(super) fn internal(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
+pub(crate) fn internal(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
     let (id, rules) = network(rank, bridge, subnet);
     let rules = NetworkRules {
         internal: true,
@@ -28,7 +28,7 @@ pub(super) fn internal(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, Netw
 }
 
 /// The same, its containers kept from each other.
-pub(super) fn without_icc(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
+pub(crate) fn without_icc(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
     let (id, rules) = network(rank, bridge, subnet);
     (
         id,
@@ -40,7 +40,7 @@ pub(super) fn without_icc(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, N
 }
 
 /// An endpoint of this rank on the network of that rank, publishing `HOST_IP:FIRST-LAST->PORT/PROTOCOL`.
-pub(super) fn endpoint(
+pub(crate) fn endpoint(
     rank: u8,
     of: u8,
     address: &str,
@@ -56,21 +56,21 @@ pub(super) fn endpoint(
 }
 
 /// Reads `127.0.0.1:8080-8081->80-81/tcp`.
-pub(super) fn port(text: &str) -> PublishedPort {
+pub(crate) fn port(text: &str) -> PublishedPort {
     let (host, container) = text.split_once("->").unwrap();
     let (host_ip, host_ports) = host.rsplit_once(':').unwrap();
     let (container_ports, protocol) = container.split_once('/').unwrap();
     let range = |text: &str| text.parse::<PortRange>().unwrap();
     PublishedPort {
         protocol: protocol.parse().unwrap(),
-        host_ip: host_ip.parse().unwrap(),
+        host_ip: host_ip.trim_matches(['[', ']']).parse().unwrap(),
         host_ports: range(host_ports),
         container_ports: range(container_ports),
     }
 }
 
 /// All of these, with or without policy DROP on forwarding.
-pub(super) fn wish(
+pub(crate) fn wish(
     networks: &[(NetworkId, NetworkRules)],
     endpoints: &[(EndpointId, EndpointRules)],
     drop_forwarded: bool,
@@ -84,7 +84,7 @@ pub(super) fn wish(
 }
 
 /// The networks of these ranks may talk.
-pub(super) fn allowing(wanted: Ruleset, pairs: &[(u8, u8)]) -> Ruleset {
+pub(crate) fn allowing(wanted: Ruleset, pairs: &[(u8, u8)]) -> Ruleset {
     let id = |rank| NetworkId::from_bytes([rank; 32]);
     let pairs = pairs.iter();
     Ruleset {
@@ -96,7 +96,7 @@ pub(super) fn allowing(wanted: Ruleset, pairs: &[(u8, u8)]) -> Ruleset {
 }
 
 /// One network of each kind, with ports of every sort, and some that may talk.
-pub(super) fn everything() -> Ruleset {
+pub(crate) fn everything() -> Ruleset {
     let keeps_addresses = |(id, rules): (NetworkId, NetworkRules)| {
         (
             id,

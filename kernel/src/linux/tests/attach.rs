@@ -178,8 +178,8 @@ fn what_was_changed_or_stolen_is_seen_and_mended() {
             "ip link del eth0",
             "ip addr del 172.17.0.2/16 dev eth0",
             "ip link set lo down",
-            "iptables -t nat -F DOCKER_OUTPUT",
-            "iptables -t nat -F OUTPUT",
+            "nft flush chain ip netd-resolver output",
+            "nft flush ruleset",
         ] {
             guest.run(theft);
             assert_ne!(mend(), [], "{theft}");

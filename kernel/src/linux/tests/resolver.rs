@@ -88,16 +88,20 @@ fn a_new_redirection_replaces_the_old_and_leaves_other_rules_alone() {
             linux.apply(&[Op::RedirectDns { netns, port }]).unwrap();
             assert_eq!(redirect_of(&linux, netns), Some(port));
         }
-        let rules = guest.run("iptables-save -t nat");
+        let rules = guest.run("nft list ruleset");
         assert!(!rules.contains("40001"), "{rules}");
-        assert_eq!(rules.matches("-j DOCKER_OUTPUT").count(), 1, "{rules}");
-        assert!(rules.contains("--dport 81 -j REDIRECT"), "{rules}");
+        assert_eq!(rules.matches("127.0.0.11:40002").count(), 2, "{rules}");
+        assert!(
+            guest
+                .run("iptables-save -t nat")
+                .contains("--dport 81 -j REDIRECT")
+        );
         for theft in [
-            "-D OUTPUT -d 127.0.0.11/32 -j DOCKER_OUTPUT",
-            "-F DOCKER_POSTROUTING",
-            "-F",
+            "flush chain ip netd-resolver output",
+            "delete table ip netd-resolver",
+            "flush ruleset",
         ] {
-            guest.run(&format!("iptables -t nat {theft}"));
+            guest.run(&format!("nft {theft}"));
             assert_eq!(redirect_of(&linux, netns), None, "{theft}");
             linux
                 .apply(&[Op::RedirectDns {
@@ -107,7 +111,7 @@ fn a_new_redirection_replaces_the_old_and_leaves_other_rules_alone() {
                 .unwrap();
             assert_eq!(redirect_of(&linux, netns), Some(40_003));
         }
-        assert!(!run("iptables-save").contains("40003"));
+        assert!(!run("nft list ruleset").contains("40003"));
     });
 }
 

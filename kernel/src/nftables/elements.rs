@@ -1,0 +1,259 @@
+//! Says a [`Ruleset`] as elements of the table's sets. Pure.
+//!
+//! Each entry of the wish - a network, an endpoint, a pair of networks - has elements of its own, so that a change of
+//! one entry is a change of its elements, whatever else there is.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netd_model::ruleset::{EndpointRules, NetworkRules};
+use netd_model::{EndpointId, IfName, NetworkId, NetworkPair, PublishedPort, Ruleset, Subnet};
+
+use super::sets::{Keys, Part, Set};
+use super::words::{Family, Target};
+
+/// An entry of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Entry {
+    Network(NetworkId),
+    Pair(NetworkPair),
+    Endpoint(EndpointId),
+}
+
+/// Which element it is: the bytes of its key, and for a span those of its end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) set: Set,
+    pub(super) first: Vec<u8>,
+    /// Empty in a set without spans.
+    pub(super) last: Vec<u8>,
+}
+
+/// What an element gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Nothing: it is in a set.
+    Nothing,
+    /// A verdict.
+    Verdict(Target),
+    /// Bytes for registers.
+    Bytes(Vec<u8>),
+}
+
+/// Elements by their keys.
+pub(super) type Elements = BTreeMap<Key, Value>;
+
+/// All elements of a wish, by entry.
+pub(super) fn all(wanted: &Ruleset) -> BTreeMap<Entry, Elements> {
+    let networks = wanted.networks.keys().map(|id| Entry::Network(*id));
+    let pairs = wanted.allowed.iter().map(|pair| Entry::Pair(*pair));
+    let endpoints = wanted.endpoints.keys().map(|id| Entry::Endpoint(*id));
+    networks
+        .chain(pairs)
+        .chain(endpoints)
+        .map(|entry| (entry, of(wanted, entry)))
+        .collect()
+}
+
+/// The elements of one entry; none if the wish does not have it. Endpoints of internal networks, and of networks that
+/// the wish does not have, publish nothing; such networks are not let talk to others either.
+pub(super) fn of(wanted: &Ruleset, entry: Entry) -> Elements {
+    let mut elements = Elements::new();
+    match entry {
+        Entry::Network(id) => {
+            if let Some(network) = wanted.networks.get(&id) {
+                add_network(&mut elements, network);
+            }
+        }
+        Entry::Pair(pair) if wanted.allowed.contains(&pair) => {
+            let open = |id| wanted.networks.get(&id).filter(|network| !network.internal);
+            if let (Some(one), Some(other)) = (open(pair.first()), open(pair.second())) {
+                add_way(&mut elements, one, other);
+                add_way(&mut elements, other, one);
+            }
+        }
+        Entry::Pair(_) => {}
+        Entry::Endpoint(id) => {
+            if let Some(endpoint) = wanted.endpoints.get(&id)
+                && let Some(network) = wanted.networks.get(&endpoint.network)
+                && !network.internal
+            {
+                add_ports(&mut elements, endpoint);
+            }
+        }
+    }
+    elements
+}
+
+fn add_network(elements: &mut Elements, network: &NetworkRules) {
+    let bridge = Piece::from(&network.bridge);
+    elements.insert(key(Set::Bridges, &[bridge]), Value::Nothing);
+    if network.internal {
+        elements.insert(key(Set::Internal, &[bridge]), Value::Nothing);
+    }
+    let within = match network.icc {
+        true => Target::Accept,
+        false => Target::Jump(super::chains::NEIGHBOURS),
+    };
+    elements.insert(key(Set::Pairs, &[bridge, bridge]), Value::Verdict(within));
+    for subnet in &network.subnets {
+        let (family, span) = (family_of(subnet.first()), Piece::from(subnet));
+        elements.insert(key(Set::Home(family), &[span, bridge]), Value::Nothing);
+        if network.masquerade && !network.internal {
+            let anywhere = Piece::everything(family);
+            let out = key(Set::Masqueraded(family), &[span, anywhere]);
+            elements.insert(out, Value::Nothing);
+        }
+    }
+}
+
+/// What lets the containers of `from` through to those of `to`, under their own addresses.
+fn add_way(elements: &mut Elements, from: &NetworkRules, to: &NetworkRules) {
+    let bridges = [&from.bridge, &to.bridge].map(Piece::from);
+    elements.insert(key(Set::Pairs, &bridges), Value::Verdict(Target::Accept));
+    for source in &from.subnets {
+        let family = family_of(source.first());
+        let same_family = |subnet: &&Subnet| family_of(subnet.first()) == family;
+        for destination in to.subnets.iter().filter(same_family) {
+            let subnets = [source, destination].map(Piece::from);
+            elements.insert(key(Set::Kept(family), &subnets), Value::Nothing);
+        }
+    }
+}
+
+fn add_ports(elements: &mut Elements, endpoint: &EndpointRules) {
+    for port in &endpoint.ports {
+        let family = family_of(port.host_ip);
+        let same_family = |address: &&IpAddr| family_of(**address) == family;
+        if let Some(address) = endpoint.addresses.iter().find(same_family) {
+            add_port(elements, port, *address);
+        }
+    }
+}
+
+/// A range that keeps its numbers is one element; of others each port is one.
+fn add_port(elements: &mut Elements, port: &PublishedPort, address: IpAddr) {
+    let family = family_of(address);
+    let protocol = Piece::Byte(port.protocol.number());
+    if port.host_ports.count() > 1 && port.host_ports == port.container_ports {
+        let at = match port.host_ip.is_unspecified() {
+            true => Piece::everything(family),
+            false => Piece::Addresses(port.host_ip, port.host_ip),
+        };
+        let ports = Piece::Ports(port.host_ports.first(), port.host_ports.last());
+        elements.insert(
+            key(Set::Ranges(family), &[at, protocol, ports]),
+            Value::Bytes(bytes_of(address)),
+        );
+        return;
+    }
+    for (host, container) in port.pairs() {
+        let ports = Piece::Ports(host, host);
+        let key = match port.host_ip.is_unspecified() {
+            true => key(Set::Ports(family), &[protocol, ports]),
+            false => {
+                let at = Piece::Addresses(port.host_ip, port.host_ip);
+                key(Set::PortsAt(family), &[at, protocol, ports])
+            }
+        };
+        let mut value = bytes_of(address);
+        value.extend(container.to_be_bytes());
+        pad(&mut value);
+        elements.insert(key, Value::Bytes(value));
+    }
+}
+
+fn family_of(address: IpAddr) -> Family {
+    match address {
+        IpAddr::V4(_) => Family::V4,
+        IpAddr::V6(_) => Family::V6,
+    }
+}
+
+fn bytes_of(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// Parts of a concatenation begin at multiples of four bytes.
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// A part of a key with a value, or its first and last value.
+#[derive(Clone, Copy)]
+enum Piece<'a> {
+    Interface(&'a IfName),
+    Addresses(IpAddr, IpAddr),
+    Byte(u8),
+    Ports(u16, u16),
+}
+
+impl Piece<'_> {
+    fn everything(family: Family) -> Self {
+        use std::net::{Ipv4Addr, Ipv6Addr};
+        match family {
+            Family::V4 => Self::Addresses(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into()),
+            Family::V6 => Self::Addresses(
+                Ipv6Addr::UNSPECIFIED.into(),
+                Ipv6Addr::from(u128::MAX).into(),
+            ),
+        }
+    }
+
+    fn first(self) -> Vec<u8> {
+        match self {
+            Self::Interface(name) => {
+                let mut bytes = name.as_str().as_bytes().to_vec();
+                bytes.resize(Part::Interface.bytes() as usize, 0);
+                bytes
+            }
+            Self::Addresses(first, _) => bytes_of(first),
+            Self::Byte(byte) => vec![byte],
+            Self::Ports(first, _) => first.to_be_bytes().to_vec(),
+        }
+    }
+
+    fn last(self) -> Vec<u8> {
+        match self {
+            Self::Addresses(_, last) => bytes_of(last),
+            Self::Ports(_, last) => last.to_be_bytes().to_vec(),
+            other => other.first(),
+        }
+    }
+}
+
+impl<'a> From<&'a IfName> for Piece<'a> {
+    fn from(name: &'a IfName) -> Self {
+        Self::Interface(name)
+    }
+}
+
+impl From<&Subnet> for Piece<'_> {
+    fn from(subnet: &Subnet) -> Self {
+        Self::Addresses(subnet.first(), subnet.last())
+    }
+}
+
+fn key(set: Set, pieces: &[Piece<'_>]) -> Key {
+    let concatenate = |bytes: &dyn Fn(Piece<'_>) -> Vec<u8>| {
+        let mut all = Vec::new();
+        for piece in pieces {
+            all.extend(bytes(*piece));
+            if pieces.len() > 1 {
+                pad(&mut all);
+            }
+        }
+        all
+    };
+    Key {
+        set,
+        first: concatenate(&|piece| piece.first()),
+        last: match set.keys() {
+            Keys::Exact => Vec::new(),
+            Keys::Spans => concatenate(&|piece| piece.last()),
+        },
+    }
+}
