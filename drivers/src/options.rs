@@ -12,6 +12,10 @@ use netd_model::{IfName, NetworkId};
 use crate::bridge::DEFAULT_MTU_BYTES;
 use crate::names::bridge_name;
 
+mod change;
+
+pub use change::{change_bridge_options, configuration_key};
+
 const NAME: &str = "com.docker.network.bridge.name";
 const ICC: &str = "com.docker.network.bridge.enable_icc";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
@@ -108,6 +112,18 @@ pub enum OptionError {
         /// What would fit.
         expected: &'static str,
     },
+    /// The value is what the network was made with.
+    #[error(
+        "option {key} cannot change from {present} to {wanted:?} while the network lives; create another network with that, and connect the containers to it"
+    )]
+    Fixed {
+        /// The key.
+        key: &'static str,
+        /// The value that it has.
+        present: String,
+        /// The value asked for.
+        wanted: String,
+    },
     /// The key is only shown.
     #[error(
         "option {key} marks the daemon's own network \"bridge\" and cannot be given; leave it out"
@@ -134,26 +150,32 @@ pub fn parse_bridge_options(
         host_binding: defaults.host_binding,
     };
     for (key, value) in given {
-        match key.as_str() {
-            NAME => options.bridge = Some(parse_name(value)?),
-            ICC => options.icc = parse_bool(ICC, value)?,
-            MASQUERADE => options.masquerade = parse_bool(MASQUERADE, value)?,
-            HOST_BINDING => options.host_binding = parse_host_binding(value)?,
-            MTU => options.mtu_bytes = Some(parse_mtu(value)?),
-            DEFAULT_BRIDGE => {
-                return Err(OptionError::OnlyShown {
-                    key: DEFAULT_BRIDGE,
-                });
-            }
-            _ => {
-                return Err(OptionError::UnknownKey {
-                    key: key.clone(),
-                    nearest: nearest(key),
-                });
-            }
-        }
+        set(&mut options, key, value)?;
     }
     Ok(options)
+}
+
+/// Reads one option.
+fn set(options: &mut BridgeOptions, key: &str, value: &str) -> Result<(), OptionError> {
+    match key {
+        NAME => options.bridge = Some(parse_name(value)?),
+        ICC => options.icc = parse_bool(ICC, value)?,
+        MASQUERADE => options.masquerade = parse_bool(MASQUERADE, value)?,
+        HOST_BINDING => options.host_binding = parse_host_binding(value)?,
+        MTU => options.mtu_bytes = Some(parse_mtu(value)?),
+        DEFAULT_BRIDGE => {
+            return Err(OptionError::OnlyShown {
+                key: DEFAULT_BRIDGE,
+            });
+        }
+        _ => {
+            return Err(OptionError::UnknownKey {
+                key: key.to_owned(),
+                nearest: nearest(key),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The options as Docker's `network inspect bridge` shows them.

@@ -51,7 +51,9 @@ pub(crate) fn network(name: &str, number: u8, subnets: &[&str]) -> Network {
         labels: BTreeMap::new(),
         options: BTreeMap::new(),
         attachable: false,
+        dns_servers: Vec::new(),
         phase: Phase::Attached,
+        before: None,
     }
 }
 

@@ -33,8 +33,14 @@ pub struct Network {
     pub options: BTreeMap<String, String>,
     /// Docker's `--attachable`; shown, without effect on one host.
     pub attachable: bool,
+    /// Resolvers that its containers' questions are forwarded to; empty for the daemon's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_servers: Vec<IpAddr>,
     /// How far its life has come: `Attaching` while it is made, `Detaching` while it is removed.
     pub phase: Phase,
+    /// The record as it was, while a change of it is under way that nobody was told of. A restart returns to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Network>>,
 }
 
 impl Network {

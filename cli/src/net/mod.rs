@@ -86,6 +86,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Rm(args) => networks::remove(&client()?, &args),
         Verb::Ls(args) => networks::list(&client()?, &args),
         Verb::Inspect(args) => networks::inspect(&client()?, &args),
+        Verb::Update(args) => networks::update(&client()?, args),
         Verb::Prune(args) => networks::prune(&client()?, &args),
         Verb::Connect(args) => networks::connect(&client()?, args),
         Verb::Disconnect(args) => networks::disconnect(&client()?, &args),

@@ -1,11 +1,13 @@
-//! The verbs of networks: `create`, `rm`, `ls`, `inspect`, `prune`, `connect`, `disconnect`, `allow`, `deny`.
+//! The verbs of networks: `create`, `rm`, `ls`, `inspect`, `update`, `prune`, `connect`, `disconnect`, `allow`, `deny`.
 
 mod list;
 mod pools;
 mod prune;
+mod update;
 
 pub(super) use list::list;
 pub(super) use prune::prune;
+pub(super) use update::update;
 
 use std::io;
 
@@ -33,6 +35,7 @@ pub(super) fn create(client: &Client, args: CreateArgs) -> Result<(), Failure> {
         pools,
         options: args.opt.into_iter().collect(),
         labels: args.label.into_iter().collect(),
+        dns_servers: args.dns,
     })?;
     for warning in &created.warnings {
         out::say(&format!("warning: {warning}"));

@@ -20,7 +20,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, Created, DEFAULT_SOCKET,
     DisconnectRequest, ErrorBody, Event, ExitReport, ForgetReport, HOST_VARIABLE, NetworkRequest,
-    NetworkView, PREFIX, PairRequest, PortsRequest, PruneReport, Status, StopRequest, Version,
+    NetworkView, PREFIX, PairRequest, PortsRequest, PruneReport, Status, StopRequest,
+    UpdateRequest, Version,
 };
 
 /// What a path segment keeps as it is: the unreserved characters of RFC 3986 section 2.3.
@@ -227,6 +228,17 @@ impl Client {
     /// Creates a network.
     pub fn create_network(&self, request: &NetworkRequest) -> Result<Created, ClientError> {
         self.post(&["networks"], request)
+    }
+
+    /// Changes a network while it lives; gives it as it is then.
+    pub fn update_network(
+        &self,
+        network: &str,
+        request: &UpdateRequest,
+    ) -> Result<NetworkView, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|error| self.protocol(error.to_string()))?;
+        let request = self.agent.patch(Self::uri(&["networks", network]));
+        self.read(request.content_type("application/json").send(&body))
     }
 
     /// Removes a network that nobody is connected to.

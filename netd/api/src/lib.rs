@@ -18,7 +18,9 @@ pub use container::{
     ForgetReport, Netns, PortsRequest, StopRequest,
 };
 pub use error::{ErrorBody, ErrorCode};
-pub use network::{Created, NetworkRequest, NetworkView, PairRequest, PoolRequest, PruneReport};
+pub use network::{
+    Created, NetworkRequest, NetworkView, PairRequest, PoolRequest, PruneReport, UpdateRequest,
+};
 pub use status::{Event, Status, Version};
 
 /// Vocabulary that the wire types are made of.

@@ -30,6 +30,31 @@ pub struct NetworkRequest {
     /// The user's own marks.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Resolvers that its containers' questions are forwarded to; empty for the daemon's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_servers: Vec<IpAddr>,
+}
+
+/// Body of `PATCH /networks/{network}`: what shall be other than it is. What is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpdateRequest {
+    /// Marks to put or replace.
+    pub labels: BTreeMap<String, String>,
+    /// Keys of marks to take away; one that is not there is taken away already.
+    pub remove_labels: Vec<String>,
+    /// Resolvers to add behind those that it has.
+    pub add_dns: Vec<IpAddr>,
+    /// Resolvers to take away; one that is not there is taken away already.
+    pub remove_dns: Vec<IpAddr>,
+    /// Whether nothing goes in or out.
+    pub internal: Option<bool>,
+    /// The driver's options to change, under Docker's names.
+    pub options: BTreeMap<String, String>,
+    /// Its driver, which cannot change: another one is refused with what to do instead.
+    pub driver: Option<String>,
+    /// Its address pools, which cannot change: others are refused with what to do instead.
+    pub pools: Vec<PoolRequest>,
 }
 
 /// An address pool as asked for.
@@ -111,6 +136,9 @@ pub struct NetworkView {
     /// Names of the networks that this one may talk to, in order. Docker has no such field: left out if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_networks: Vec<NetworkName>,
+    /// Resolvers that its containers' questions are forwarded to. Docker has no such field: left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_servers: Vec<IpAddr>,
 }
 
 /// Address management of a network.

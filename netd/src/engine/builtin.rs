@@ -106,7 +106,9 @@ fn builtin(
         labels: BTreeMap::new(),
         options: BTreeMap::new(),
         attachable: false,
+        dns_servers: Vec::new(),
         phase: Phase::Attached,
+        before: None,
     })
 }
 

@@ -61,6 +61,14 @@ pub enum EngineError {
         /// What was tried, as a participle.
         action: &'static str,
     },
+    /// The default network is what the daemon's configuration says.
+    #[error("network {name} follows the daemon's configuration: {advice}")]
+    Configured {
+        /// The network.
+        name: NetworkName,
+        /// What to do.
+        advice: String,
+    },
     /// Containers are on it.
     #[error("network {network} is in use by {}; disconnect or stop them first", containers.join(", "))]
     InUse {

@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start), [`networks`] and [`allow`], [`containers`] and [`ending`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
+//! Reading order: [`start`](Engine::start), [`networks`], [`update`] and [`allow`], [`containers`] and [`ending`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`error`].
 
 mod error;
@@ -24,6 +24,7 @@ mod intent;
 mod networks;
 mod plan;
 mod ports;
+mod update;
 
 mod files;
 mod names;

@@ -2,7 +2,7 @@
 //!
 //! Called inside ledger turns, so that the resolver's snapshots follow each other as the changes did.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -99,10 +99,14 @@ impl Names {
             .filter_map(|endpoint| state.network(endpoint.network))
             .collect();
         let sealed = !networks.is_empty() && networks.iter().all(|network| network.policy.internal);
-        let servers = match container.dns.servers.as_slice() {
-            [] => &self.defaults.servers,
-            own => own,
-        };
+        let of_networks = servers_of(&networks);
+        let servers = [
+            container.dns.servers.as_slice(),
+            &of_networks,
+            &self.defaults.servers,
+        ];
+        let servers = servers.into_iter().find(|servers| !servers.is_empty());
+        let servers = servers.unwrap_or_default();
         let forwarding = if sealed {
             Forwarding::Refuse
         } else if servers.is_empty() {
@@ -159,6 +163,19 @@ impl Names {
     pub(super) fn stats(&self) -> netd_dns::Stats {
         self.resolver.stats()
     }
+}
+
+/// The resolvers that networks name, those of one after those of the other. What is asked leaves from the host, so those of
+/// an internal network, which nothing leaves, do not count.
+fn servers_of(networks: &[&Arc<netd_model::Network>]) -> Vec<IpAddr> {
+    let open = networks.iter().filter(|network| !network.policy.internal);
+    let mut servers = Vec::new();
+    for server in open.flat_map(|network| &network.dns_servers) {
+        if !servers.contains(server) {
+            servers.push(*server);
+        }
+    }
+    servers
 }
 
 /// True for networks whose containers find each other by name: all bridge networks but the default one, as in Docker.

@@ -14,6 +14,7 @@ use netd_model::{
     DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Policy, PoolSpec, Subnet,
 };
 
+use super::update::check_servers;
 use super::{Engine, EngineError, plan, random};
 use crate::config::Settings;
 use crate::ledger::Ledger;
@@ -33,6 +34,7 @@ impl Engine {
         let id = NetworkId::from_bytes(random()?);
         let _network = self.networks.alone(id).await;
         check_driver(request.driver.as_deref())?;
+        check_servers(&request.dns_servers)?;
         let defaults = bridge_defaults(&self.settings);
         let spec = parse_bridge_options(&request.options, defaults)?.into_spec(id)?;
         self.check_bridge_name(&spec.bridge).await?;
@@ -290,7 +292,9 @@ fn intend(
         labels: request.labels,
         options: request.options,
         attachable: request.attachable,
+        dns_servers: request.dns_servers,
         phase: Phase::Attaching,
+        before: None,
     };
     // What the drivers cannot plan is refused before it is written.
     plan_network(&network, state.instance())?;

@@ -39,6 +39,38 @@ pub(super) fn sandbox(
     )?)
 }
 
+/// A container as it shall be while no flow is under way: endpoints that were never acknowledged do not count.
+pub(super) fn standing_sandbox(
+    state: &State,
+    container: &Container,
+) -> Result<KernelState, EngineError> {
+    let leftovers = state.endpoints_of(container.id).into_iter();
+    let leftovers = leftovers.filter(|endpoint| !state.stands(endpoint));
+    let leftovers: Vec<_> = leftovers.map(|endpoint| endpoint.id).collect();
+    sandbox(state, container, &leftovers)
+}
+
+/// A network with the containers that are on it, as they shall be while no flow is under way.
+pub(super) fn network_with_containers(
+    state: &State,
+    network: &Network,
+) -> Result<KernelState, EngineError> {
+    let mut planned = KernelState {
+        host: plan_network(network, state.instance())?.state,
+        ..KernelState::default()
+    };
+    let endpoints = state.endpoints_on(network.id).into_iter();
+    for endpoint in endpoints.filter(|endpoint| state.stands(endpoint)) {
+        if let Some(container) = state.container(endpoint.container) {
+            let plan = standing_sandbox(state, container)?;
+            planned.host.veths.extend(plan.host.veths);
+            planned.host.sysctls.extend(plan.host.sysctls);
+            planned.sandboxes.extend(plan.sandboxes);
+        }
+    }
+    Ok(planned)
+}
+
 /// The change of the firewall that a network's records ask for.
 pub(super) fn network_rules(
     network: &Network,
@@ -136,10 +168,7 @@ pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset
         .containers()
         .filter(|container| container.is_running())
     {
-        let leftovers = state.endpoints_of(container.id).into_iter();
-        let leftovers = leftovers.filter(|endpoint| !state.stands(endpoint));
-        let leftovers: Vec<_> = leftovers.map(|endpoint| endpoint.id).collect();
-        match sandbox(state, container, &leftovers) {
+        match standing_sandbox(state, container) {
             Ok(plan) => {
                 desired.host.veths.extend(plan.host.veths);
                 desired.host.sysctls.extend(plan.host.sysctls);

@@ -57,6 +57,7 @@ impl Engine {
     pub(super) async fn reconcile_alone(&self) -> Result<Outcome, EngineError> {
         let mut outcome = Outcome::default();
         outcome.note(self.settle_debts().await)?;
+        outcome.note(self.take_back_updates().await)?;
         let host = self.host;
         let (desired, rules, problems) = self
             .look(move |state| plan::everything(state, host))

@@ -43,7 +43,9 @@ pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router 
         .route("/networks/prune", post(networks::prune_networks))
         .route(
             "/networks/{network}",
-            get(networks::show_network).delete(networks::remove_network),
+            get(networks::show_network)
+                .patch(networks::update_network)
+                .delete(networks::remove_network),
         )
         .route("/networks/{network}/connect", post(networks::connect))
         .route("/networks/{network}/disconnect", post(networks::disconnect))

@@ -44,6 +44,7 @@ pub(super) fn network(state: &State, network: &Network) -> NetworkView {
         options: default_bridge.map_or_else(|| network.options.clone(), shown_options),
         labels: network.labels.clone(),
         allowed_networks: allowed_networks(state, network),
+        dns_servers: network.dns_servers.clone(),
     }
 }
 
@@ -169,6 +170,10 @@ pub(super) fn attachment(state: &State, endpoint: &Endpoint) -> Option<Attachmen
             .collect(),
         gateways: gateways.collect(),
         aliases: endpoint.aliases.clone(),
-        ports: endpoint.ports.clone(),
+        ports: match network.policy.internal {
+            // A network that became internal keeps its ports for when it is open again.
+            true => Vec::new(),
+            false => endpoint.ports.clone(),
+        },
     })
 }

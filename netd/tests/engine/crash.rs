@@ -13,6 +13,16 @@ type Story = BTreeMap<String, String>;
 const N1: Step = Step::Create("n1", "10.1.0.0/24");
 const N2: Step = Step::Create("n2", "10.2.0.0/24");
 
+/// A change of all that can change.
+const EVERYTHING: &str = r#"{
+    "labels": {"a": "b"}, "add_dns": ["192.0.2.53"], "internal": true,
+    "options": {
+        "com.docker.network.driver.mtu": "1400",
+        "com.docker.network.bridge.enable_icc": "false",
+        "com.docker.network.bridge.enable_ip_masquerade": "false"
+    }
+}"#;
+
 /// How the daemon is killed.
 #[derive(Clone, Copy, PartialEq)]
 enum Killing {
@@ -165,6 +175,17 @@ fn allow_and_deny() {
         Step::Remove("n1"),
     ];
     die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
+}
+
+#[test]
+fn update_a_living_network() {
+    let web = Step::Run("web", "n1", Some("10.1.0.9"), vec!["8080:80"]);
+    let before = [N1, N2, web, run("db", "n1"), Step::Connect("n2", "web")];
+    let script = [
+        Step::Update("n1", EVERYTHING),
+        Step::Update("n1", r#"{"internal": false, "remove_labels": ["a"]}"#),
+    ];
+    die_everywhere(&before, &script, Killing::AtItsStartToo);
 }
 
 #[test]

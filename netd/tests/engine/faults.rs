@@ -49,6 +49,15 @@ impl Trouble {
     }
 }
 
+/// A change that touches rules, links, routes and names.
+const CLOSE: &str = r#"{
+    "internal": true, "add_dns": ["192.0.2.53"],
+    "options": {"com.docker.network.bridge.enable_icc": "false"}
+}"#;
+
+/// A change of every link.
+const NARROW: &str = r#"{"options": {"com.docker.network.driver.mtu": "1400"}}"#;
+
 /// Each request with what comes before it, and what its refusal may leave.
 fn requests() -> Vec<(Vec<Step>, Step, Refused)> {
     use Refused::{AsBefore, BeforeOrAfter};
@@ -75,6 +84,8 @@ fn requests() -> Vec<(Vec<Step>, Step, Refused)> {
         (both(), Step::End("web"), BeforeOrAfter),
         (both(), Step::Forget("web"), BeforeOrAfter),
         (vec![n1()], Step::Remove("n1"), BeforeOrAfter),
+        (both(), Step::Update("n1", CLOSE), AsBefore),
+        (both(), Step::Update("n2", NARROW), AsBefore),
     ]
 }
 

@@ -17,4 +17,5 @@ mod others;
 mod peace;
 mod random;
 mod steps;
+mod update;
 mod whole;

@@ -50,7 +50,15 @@ fn request(dice: &mut Dice) -> Step {
     let address = dice.pick(&[None, None, None, Some("10.1.0.5"), Some("10.2.0.5")]);
     let ports = dice.pick::<&[&str]>(&[&[], &[], &["80"], &["8080:80"], &["9000-9003:90-93/udp"]]);
     let port = dice.pick(&["80", "8080:80", "9000-9003:90-93/udp", "53:53/udp"]);
-    match dice.below(27) {
+    let change = dice.pick(&[
+        r#"{"internal": true}"#,
+        r#"{"internal": false}"#,
+        r#"{"options": {"com.docker.network.driver.mtu": "1400"}}"#,
+        r#"{"options": {"com.docker.network.driver.mtu": "1500"}, "labels": {"a": "b"}}"#,
+        r#"{"options": {"com.docker.network.bridge.enable_icc": "false"}, "add_dns": ["192.0.2.53"]}"#,
+        r#"{"options": {"com.docker.network.bridge.enable_icc": "true"}, "remove_dns": ["192.0.2.53"]}"#,
+    ]);
+    match dice.below(31) {
         0..=3 => Step::Create(own, subnet),
         4 => dice.pick(&[&Step::Remove(own), &Step::Prune]).clone(),
         5..=10 => Step::Run(container, network, address, ports.to_vec()),
@@ -61,6 +69,7 @@ fn request(dice: &mut Dice) -> Step {
         20..=22 => Step::End(container),
         23..=24 => Step::Allow(own, network),
         25 => Step::Deny(network, own),
+        26..=29 => Step::Update(own, change),
         _ => Step::Forget(container),
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netd::engine::{Absent, Ending, EngineError, Wish};
-use netd_model::{ContainerId, ContainerState, NetworkId};
+use netd_model::network::BridgeSpec;
+use netd_model::{ContainerId, ContainerState, Network, NetworkId};
 
 use crate::bench::{Bench, process, request};
 
@@ -35,6 +36,8 @@ pub(crate) enum Step {
     Allow(&'static str, &'static str),
     /// Keep two networks apart again.
     Deny(&'static str, &'static str),
+    /// Change a network; the second is the request's body.
+    Update(&'static str, &'static str),
     /// The container's command ends.
     End(&'static str),
     /// Forget a container.
@@ -106,6 +109,11 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
                 let (one, other) = (network(one).await?, network(other).await?);
                 engine.deny(one, other).await
             }
+            Step::Update(name, body) => {
+                let request = serde_json::from_str(body).unwrap();
+                let id = network(name).await?;
+                engine.update_network(id, request).await.map(|_| ())
+            }
             Step::End(name) => {
                 let who = container(name).await?;
                 engine.end_container(who, Ending::Exited(0)).await
@@ -126,7 +134,24 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
             story.insert(format!("network {}", network.name), {
                 let subnets: Vec<String> =
                     network.pools.iter().map(|p| p.subnet.to_string()).collect();
-                format!("{:?} {subnets:?}", network.phase)
+                let bridge = network.bridge().map(|spec| {
+                    let BridgeSpec {
+                        mtu_bytes,
+                        icc,
+                        masquerade,
+                        ..
+                    } = spec;
+                    format!("{mtu_bytes:?} icc {icc} masquerade {masquerade}")
+                });
+                let Network {
+                    phase,
+                    policy,
+                    labels,
+                    dns_servers,
+                    options,
+                    ..
+                } = &**network;
+                format!("{phase:?} {subnets:?} {bridge:?} {policy:?} {labels:?} {dns_servers:?} {options:?}")
             });
             let allowed = state.allowed_with(network.id);
             let allowed: BTreeSet<String> = allowed.map(|other| other.name.to_string()).collect();

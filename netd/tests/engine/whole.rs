@@ -16,6 +16,9 @@ pub(crate) fn check(bench: &Bench, context: &str) {
                 if network.phase != Phase::Attached {
                     complaints.push(format!("{} is {:?}", network.name, network.phase));
                 }
+                if network.before.is_some() {
+                    complaints.push(format!("{} is half changed", network.name));
+                }
             }
             for container in state.containers() {
                 if !matches!(
@@ -115,9 +118,10 @@ fn rules(bench: &Bench) -> Vec<String> {
             .networks()
             .filter(|network| network.bridge().is_some());
         let networks: BTreeSet<_> = bridged.map(|network| network.id).collect();
+        let is_open = |network| state.network(network).is_some_and(|n| !n.policy.internal);
         let published = state
             .endpoints()
-            .filter(|endpoint| !endpoint.ports.is_empty());
+            .filter(|endpoint| !endpoint.ports.is_empty() && is_open(endpoint.network));
         let endpoints: BTreeSet<_> = published.map(|endpoint| endpoint.id).collect();
         let mut complaints = Vec::new();
         if rules.allowed != state.allowances().collect() {

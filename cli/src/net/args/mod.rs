@@ -4,6 +4,7 @@ mod container;
 mod network;
 mod pair;
 mod start;
+mod update;
 mod values;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(super) use network::{
 };
 pub(super) use pair::{AllowArgs, DenyArgs, PairArgs};
 pub(super) use start::{ExecArgs, RunArgs};
+pub(super) use update::UpdateArgs;
 
 /// Networks, names and published ports for containers of any runtime, and for plain processes.
 #[derive(Debug, Parser)]
@@ -56,6 +58,7 @@ pub(super) enum Verb {
     Rm(RmArgs),
     Ls(LsArgs),
     Inspect(InspectArgs),
+    Update(UpdateArgs),
     Prune(PruneArgs),
     Connect(ConnectArgs),
     Disconnect(DisconnectArgs),

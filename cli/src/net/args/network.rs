@@ -50,6 +50,9 @@ pub(in crate::net) struct CreateArgs {
     /// A mark of your own
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(in crate::net) label: Vec<(String, String)>,
+    /// A resolver that its containers' questions are forwarded to [default: the daemon's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::net) dns: Vec<IpAddr>,
     /// An option of the driver
     #[arg(short, long = "opt", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(in crate::net) opt: Vec<(String, String)>,

@@ -46,3 +46,12 @@ pub(super) fn exposed(text: &str) -> Result<ExposedPort, String> {
         ports: ports.parse::<PortRange>().map_err(|e| e.to_string())?,
     })
 }
+
+/// The texts that Docker takes for truth values (Go's strconv.ParseBool).
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}

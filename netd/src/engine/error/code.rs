@@ -15,7 +15,7 @@ impl EngineError {
             Self::ContainerNotFound(_) => ErrorCode::ContainerNotFound,
             Self::Ambiguous { .. } => ErrorCode::Ambiguous,
             Self::NetworkExists { .. } | Self::ContainerExists { .. } => ErrorCode::NameTaken,
-            Self::Builtin { .. } => ErrorCode::Builtin,
+            Self::Builtin { .. } | Self::Configured { .. } => ErrorCode::Builtin,
             Self::InUse { .. } => ErrorCode::NetworkInUse,
             Self::Name(_) => ErrorCode::InvalidName,
             Self::NotAPair { .. }

@@ -6,7 +6,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use netd_api::{
     Attachment, ConnectRequest, Created, DisconnectRequest, NetworkRequest, NetworkView,
-    PairRequest, PruneReport,
+    PairRequest, PruneReport, UpdateRequest,
 };
 use netd_model::NetworkId;
 
@@ -57,6 +57,20 @@ pub(super) async fn show_network(
             Err(error) => Err(EngineError::network_lookup(&word, error)),
         });
     Ok(axum::Json(view.await??))
+}
+
+pub(super) async fn update_network(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<UpdateRequest>,
+) -> Answer<NetworkView> {
+    let network = app.engine.find_network(&word).await?;
+    let engine = Arc::clone(&app.engine);
+    let network = whole(async move { engine.update_network(network.id, request).await }).await?;
+    let view = app
+        .engine
+        .look(move |state| views::network(state, &network));
+    Ok(axum::Json(view.await?))
 }
 
 pub(super) async fn remove_network(

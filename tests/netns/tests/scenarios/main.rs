@@ -30,6 +30,8 @@ mod s21_ports;
 
 mod s24_from_a_shell;
 
+mod update;
+
 mod reach;
 
 mod stale_flows;
