@@ -120,6 +120,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`AdoptError::NoSuchProcess`] when there is none.
     fn identify(&self, pid: u32) -> Result<Supervisor, AdoptError>;
 
+    /// The network namespace that a process runs in now.
+    ///
+    /// # Errors
+    /// [`AdoptError::NoSuchProcess`] when there is none.
+    fn netns_of(&self, pid: u32) -> Result<NetnsId, AdoptError>;
+
     /// Sends a signal to exactly this process, never to a later one with its number. `false` if it has ended.
     ///
     /// # Errors

@@ -26,8 +26,12 @@ pub struct Container {
     pub created: Timestamp,
     /// Whose network namespace it runs in.
     pub namespace: NamespaceMode,
-    /// Its namespace, while it runs in one of its own; a container in another's has none here.
+    /// Its namespace, while it runs in one of its own, and after that for as long as others are in there; a container
+    /// in another's has none here.
     pub sandbox: Option<Sandbox>,
+    /// The namespace that a container in another's entered. The other may have moved on to a new one since.
+    #[serde(default)]
+    pub joined: Option<NetnsId>,
     /// Running or ended.
     pub state: ContainerState,
     /// The command line, for people.
@@ -51,10 +55,50 @@ impl Container {
         self.state == ContainerState::Running
     }
 
-    /// True once nothing of it is left but the record.
+    /// True once it is over. Its network may be kept nevertheless ([`Container::is_kept`]).
     #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.state, ContainerState::Exited { .. })
+    }
+
+    /// True if it has ended and its namespace stays for the containers that share it.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.has_ended() && self.sandbox.is_some()
+    }
+
+    /// The record of before, if it is about to return into a namespace that was kept for it.
+    #[must_use]
+    pub fn returns_to(&self) -> Option<&Container> {
+        let ContainerState::Starting {
+            before: Some(before),
+            ..
+        } = &self.state
+        else {
+            return None;
+        };
+        (before.is_kept() && before.netns() == self.netns()).then_some(&**before)
+    }
+
+    /// True while its addresses, ports and names stand: it runs, or its namespace is kept.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.is_running() || self.is_kept() || self.returns_to().is_some()
+    }
+
+    /// The identity of its own namespace, if it has one now.
+    #[must_use]
+    pub fn netns(&self) -> Option<NetnsId> {
+        self.sandbox.as_ref().map(|sandbox| sandbox.netns)
+    }
+
+    /// The container whose namespace it shares.
+    #[must_use]
+    pub fn shares(&self) -> Option<ContainerId> {
+        match self.namespace {
+            NamespaceMode::Container(owner) => Some(owner),
+            NamespaceMode::Private | NamespaceMode::Host => None,
+        }
     }
 }
 
@@ -78,6 +122,9 @@ pub enum ContainerState {
     Starting {
         /// The record that it continues, and that comes back if the start fails.
         before: Option<Box<Container>>,
+        /// Its places on networks before it began to return into a namespace that was kept.
+        #[serde(default)]
+        places: Vec<Endpoint>,
     },
     /// Its namespace lives.
     Running,
@@ -88,7 +135,8 @@ pub enum ContainerState {
         /// As in [`ContainerState::Exited`].
         code: Option<i32>,
     },
-    /// Its namespace is gone; the record keeps its name and its addresses for when it returns.
+    /// It is over; the record keeps its name and its addresses for when it returns. Its namespace is gone, unless others
+    /// are in there.
     Exited {
         /// When it was noticed.
         at: Timestamp,

@@ -4,6 +4,7 @@
 //! is loaded. It decides nothing, waits for nothing and touches nothing outside itself.
 
 mod apply;
+mod companions;
 mod ports;
 
 pub use ports::PortTable;
@@ -36,6 +37,9 @@ pub struct State {
     of_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
     host_interfaces: BTreeMap<IfName, EndpointId>,
     by_netns: BTreeMap<NetnsId, ContainerId>,
+    /// With each container, those that share its namespace or did.
+    companions: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
+    boot: Option<String>,
     pools: BTreeMap<NetworkId, Vec<Pool>>,
     reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
     ports: PortTable,
@@ -68,6 +72,8 @@ impl State {
             of_network: BTreeMap::new(),
             host_interfaces: BTreeMap::new(),
             by_netns: BTreeMap::new(),
+            companions: BTreeMap::new(),
+            boot: snapshot.boot,
             pools: BTreeMap::new(),
             reservations: BTreeMap::new(),
             ports: PortTable::default(),
@@ -280,7 +286,7 @@ impl State {
         endpoint.phase == Phase::Attached
             && self
                 .container(endpoint.container)
-                .is_some_and(|container| container.is_running())
+                .is_some_and(|container| container.stands())
     }
 
     /// Number of endpoints that are not on their way out.

@@ -33,10 +33,16 @@ fn enter(client: &Client, container: &str) -> Result<(), Failure> {
     };
     let directory = std::env::current_dir();
     match (view.ended.is_none().then_some(view.pid), &view.netns_path) {
-        (None, _) => Err(refuse(format!(
-            "container {} has ended; run it again, or see `net ps`",
-            view.name
-        ))),
+        (None, _) => {
+            let advice = match view.shared_with.first() {
+                Some(other) => format!("{other} is in its network: net exec {other}"),
+                None => "run it again, or see `net ps`".to_owned(),
+            };
+            Err(refuse(format!(
+                "container {} has ended; {advice}",
+                view.name
+            )))
+        }
         (Some(Some(pid)), _) => {
             let held = hold(pid).map_err(|error| refuse(error.to_string()))?;
             // The number may have passed to another process before its namespaces were held: the daemon knows.

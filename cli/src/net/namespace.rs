@@ -61,6 +61,13 @@ impl Held {
         Ok(Self { file, path })
     }
 
+    /// True if it is the network namespace that this process is in.
+    pub(super) fn is_own_network(&self) -> bool {
+        let identity = |at: fs::Metadata| (at.dev(), at.ino());
+        let own = fs::metadata("/proc/self/ns/net").map(identity).ok();
+        own.is_some() && self.file.metadata().map(identity).ok() == own
+    }
+
     /// Moves this process into it; it has to be one of `kind`.
     pub(super) fn enter(&self, kind: CloneFlags) -> Result<(), NamespaceError> {
         let action = format!("enter the namespace {}", self.path.display());

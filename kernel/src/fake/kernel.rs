@@ -104,6 +104,15 @@ impl Kernel for FakeKernel {
         process.ok_or(AdoptError::NoSuchProcess { pid })
     }
 
+    fn netns_of(&self, pid: u32) -> Result<NetnsId, AdoptError> {
+        let netns = self.0.read(|machine| {
+            let process = machine.processes.get(&pid);
+            process.map(|process| process.netns)
+        });
+        let netns = netns.map_err(KernelError::from)?;
+        netns.ok_or(AdoptError::NoSuchProcess { pid })
+    }
+
     fn signal(&self, process: Supervisor, signal: Signal) -> Result<bool, KernelError> {
         let lives = |machine: &Machine| machine.supervisor_of(process.pid) == Some(process);
         if signal == Signal::Probe {

@@ -150,6 +150,11 @@ impl Kernel for Linux {
         processes::process(pid).ok_or(AdoptError::NoSuchProcess { pid })
     }
 
+    fn netns_of(&self, pid: u32) -> Result<NetnsId, AdoptError> {
+        namespace::identity_at(&holders::namespace_of(pid))
+            .map_err(|_| AdoptError::NoSuchProcess { pid })
+    }
+
     fn signal(&self, process: Supervisor, signal: Signal) -> Result<bool, KernelError> {
         processes::signal(process, signal)
             .map_err(|error| refused(format!("signal process {}", process.pid))(error))

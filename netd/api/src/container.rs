@@ -94,7 +94,17 @@ pub struct ContainerView {
     pub command: Vec<String>,
     /// `private`, `host` or `container:ID`.
     pub namespace: String,
-    /// Process whose namespaces `net exec` enters, while it runs.
+    /// Name of the container whose network namespace it shares.
+    #[serde(default)]
+    pub owner: Option<ContainerName>,
+    /// True if that container has a new namespace since, and this one is in the former, which has no network.
+    #[serde(default)]
+    pub left_behind: bool,
+    /// Names of the containers that share its network namespace. If it has ended, they keep that for it: its addresses,
+    /// ports and names stay, and it has to enter the namespace of `pid` or `netns_path` to run again.
+    #[serde(default)]
+    pub shared_with: Vec<ContainerName>,
+    /// Process whose namespaces `net exec` enters, while it runs; else one in the namespace that is kept.
     pub pid: Option<u32>,
     /// File that the network namespace is bound to, when no process keeps it.
     pub netns_path: Option<PathBuf>,

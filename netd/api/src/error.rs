@@ -56,6 +56,8 @@ pub enum ErrorCode {
     NotRunning,
     /// The namespace, process or descriptor that was handed over is none, or ended meanwhile (400).
     NamespaceUnusable,
+    /// The container's namespace is kept by others, who would be cut off: enter that one (409).
+    NamespaceKept,
     /// No room on the bridge (409).
     BridgeFull,
     /// The body is larger than the daemon reads (413).

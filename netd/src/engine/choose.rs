@@ -189,14 +189,22 @@ fn taken(state: &State, wanted: &PublishedPort, port: u16, holder: EndpointId) -
 /// True if what is published already is what the requests ask for.
 pub(super) fn fulfils(endpoint: &Endpoint, spec: &BridgeSpec, requests: &[PublishRequest]) -> bool {
     let fits = |request: &PublishRequest| {
-        endpoint.ports.iter().any(|port| {
-            port.protocol == request.protocol
-                && port.container_ports == request.container_ports
-                && port.host_ip == request.host_ip.unwrap_or(spec.host_binding)
-                && request
-                    .host_ports
-                    .is_none_or(|ports| ports == port.host_ports)
-        })
+        let mut ports = endpoint.ports.iter();
+        ports.any(|port| is_fulfilled_by(request, port, spec))
     };
     requests.len() == endpoint.ports.len() && requests.iter().all(fits)
+}
+
+/// True if a published port is what a request asks for.
+pub(super) fn is_fulfilled_by(
+    request: &PublishRequest,
+    port: &PublishedPort,
+    spec: &BridgeSpec,
+) -> bool {
+    port.protocol == request.protocol
+        && port.container_ports == request.container_ports
+        && port.host_ip == request.host_ip.unwrap_or(spec.host_binding)
+        && request
+            .host_ports
+            .is_none_or(|ports| ports == port.host_ports)
 }

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use netd_kernel::{AdoptError, NetnsHandle};
 use netd_model::container::{DnsSettings, Link, Supervisor};
 use netd_model::{
-    Alias, Container, ContainerId, ContainerName, ContainerState, Hostname, NamespaceMode, NetnsId,
-    NetworkId, Sandbox,
+    Alias, Container, ContainerId, ContainerName, ContainerState, Endpoint, Hostname,
+    NamespaceMode, NetnsId, NetworkId, Sandbox,
 };
 
-use super::{Engine, EngineError, Wish, random};
+use super::place::{self, Place};
+use super::{Engine, EngineError, Wish, companions, random};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::Change;
@@ -51,34 +52,52 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`]; then nothing is known of it, or as much as before.
-    pub async fn run_container(&self, new: NewContainer) -> Result<Arc<Container>, EngineError> {
+    pub async fn run_container(
+        &self,
+        mut new: NewContainer,
+    ) -> Result<Arc<Container>, EngineError> {
         let _house = self.house.read().await;
         let id = self.identity(&new).await?;
         let lane = self.containers.alone(id).await;
-        let (namespace, network) = self.place(&new).await?;
+        let Place {
+            namespace,
+            hostname,
+            network,
+        } = self.place(&new).await?;
+        new.hostname = new.hostname.or(hostname);
         let supervisor = match new.supervisor_pid {
             Some(pid) => Some(self.kernel(move |kernel| kernel.identify(pid)).await?),
             None => None,
         };
+        let joined = self.joined(&namespace, &new).await?;
         let wish = new.wish.clone();
         let facts = Facts {
             id,
             namespace,
+            joined,
             sandbox: None,
             supervisor,
         };
-        if let Enrolled::Known(known) = self.enroll(new, facts).await? {
+        let owner = facts.shares();
+        let enrolled = self.enroll(new, facts).await?;
+        if let Enrolled::Known(known) = enrolled {
             drop(lane);
             return self.join(known, network, wish).await;
         }
-        match self.bring_up(id, network, wish).await {
+        match self.bring_up(id, enrolled, (network, wish)).await {
             Ok(container) => {
                 let subject = (id.to_string(), container.name.to_string());
                 self.events.tell("container", "start", subject, &[]);
                 Ok(container)
             }
             Err(error) => {
-                if let Err(undo) = self.conclude(id).await {
+                let undone = self.conclude(id).await;
+                drop(lane);
+                let undone = match undone {
+                    Ok(()) => self.dissolve_if_deserted(owner.unwrap_or(id)).await,
+                    failed => failed,
+                };
+                if let Err(undo) = undone {
                     tracing::warn!(container = %id.short(), error = %undo.sentence(), "undoing waits for the next reconcile");
                 }
                 Err(error)
@@ -101,6 +120,10 @@ impl Engine {
             ));
         };
         let netns = self.kernel(move |kernel| kernel.adopt(handle)).await?.netns;
+        if let Err(kept) = self.leave_kept(&facts, netns).await {
+            self.release_stranger(netns).await?;
+            return Err(kept);
+        }
         let _sandbox = self.sandboxes.alone(netns).await;
         // Once more: whoever was in the lane may have let go of it.
         let enrolled = match self.kernel(move |kernel| kernel.adopt(handle)).await {
@@ -153,26 +176,41 @@ impl Engine {
     async fn bring_up(
         &self,
         id: ContainerId,
-        network: Option<NetworkId>,
-        wish: Wish,
+        enrolled: Enrolled,
+        (network, wish): (Option<NetworkId>, Wish),
     ) -> Result<Arc<Container>, EngineError> {
-        if let Some(network) = network {
-            self.attach(network, id, wish).await?;
-        }
+        let place = match network {
+            Some(network) if enrolled == Enrolled::Returned => {
+                Some(self.resume(id, network, wish).await?)
+            }
+            Some(network) => {
+                self.attach(network, id, wish).await?;
+                None
+            }
+            None => None,
+        };
         self.refresh_files(id).await?;
-        self.turns
-            .take(move |ledger| {
-                let Some(record) = ledger.state().container(id) else {
-                    return Err(EngineError::ContainerNotFound(id.short()));
-                };
-                let running = Container {
-                    state: ContainerState::Running,
-                    ..Container::clone(record)
-                };
-                ledger.commit(&[Change::PutContainer(running.clone())])?;
-                Ok(Arc::new(running))
-            })
-            .await?
+        let settled = place.as_ref().map(|place| place.endpoint.clone());
+        let running = self.turns.take(move |ledger| {
+            let Some(record) = ledger.state().container(id) else {
+                return Err(EngineError::ContainerNotFound(id.short()));
+            };
+            let running = Container {
+                state: ContainerState::Running,
+                ..Container::clone(record)
+            };
+            let settled = settled.map(Change::PutEndpoint);
+            let changes = settled
+                .into_iter()
+                .chain([Change::PutContainer(running.clone())]);
+            ledger.commit(&changes.collect::<Vec<_>>())?;
+            Ok(Arc::new(running))
+        });
+        let running = running.await??;
+        if let Some(place) = place {
+            self.let_go_of_ports(&place).await;
+        }
+        Ok(running)
     }
 
     /// The id of an ended container of that name, so that its record continues; else the caller's or a drawn one.
@@ -186,53 +224,24 @@ impl Engine {
         })
         .await
     }
-
-    /// Whose namespace it uses, and the network it joins there.
-    async fn place(
-        &self,
-        new: &NewContainer,
-    ) -> Result<(NamespaceMode, Option<NetworkId>), EngineError> {
-        let word = new.network.as_deref().unwrap_or("bridge");
-        let word = if word == "default" { "bridge" } else { word };
-        if let Some(target) = word.strip_prefix("container:") {
-            if !new.wish.ports.is_empty()
-                || !new.wish.ips.is_empty()
-                || !new.wish.aliases.is_empty()
-            {
-                return Err(EngineError::Invalid(format!(
-                    "ports, addresses and aliases belong to the container whose network is shared; give them to {target}"
-                )));
-            }
-            let target = self.find_container(target).await?;
-            if !target.is_running() {
-                return Err(EngineError::NotRunning(target.name.clone()));
-            }
-            // One that shares itself leads on to the owner of the namespace.
-            return Ok(match target.namespace {
-                NamespaceMode::Private => (NamespaceMode::Container(target.id), None),
-                NamespaceMode::Host => (
-                    NamespaceMode::Host,
-                    Some(self.find_network("host").await?.id),
-                ),
-                NamespaceMode::Container(owner) => (NamespaceMode::Container(owner), None),
-            });
-        }
-        let network = self.find_network(word).await?;
-        let namespace = match network.driver {
-            netd_model::DriverSpec::Host => NamespaceMode::Host,
-            netd_model::DriverSpec::Bridge(_) | netd_model::DriverSpec::Null => {
-                NamespaceMode::Private
-            }
-        };
-        Ok((namespace, Some(network.id)))
-    }
 }
 
-struct Facts {
-    id: ContainerId,
+/// What was found out about a new container.
+pub(super) struct Facts {
+    pub(super) id: ContainerId,
     namespace: NamespaceMode,
+    joined: Option<NetnsId>,
     sandbox: Option<Sandbox>,
-    supervisor: Option<Supervisor>,
+    pub(super) supervisor: Option<Supervisor>,
+}
+
+impl Facts {
+    fn shares(&self) -> Option<ContainerId> {
+        match self.namespace {
+            NamespaceMode::Container(owner) => Some(owner),
+            NamespaceMode::Private | NamespaceMode::Host => None,
+        }
+    }
 }
 
 /// Whether a container that was handed over is a new one.
@@ -240,6 +249,8 @@ struct Facts {
 enum Enrolled {
     /// Its record was written.
     New,
+    /// Its record was written, and it is back in the namespace that was kept for it.
+    Returned,
     /// This one runs under the name, in the namespace.
     Known(ContainerId),
 }
@@ -275,21 +286,26 @@ fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enro
             id: present.id.short(),
         });
     }
+    let kept = state.container(id).filter(|record| record.is_kept());
+    let returns = kept.is_some_and(|kept| {
+        facts.namespace == NamespaceMode::Private && kept.netns() == netns(&facts.sandbox)
+    });
+    if let Some(kept) = kept.filter(|_| !returns) {
+        return Err(companions::kept(state, kept));
+    }
     if let Some(sandbox) = &facts.sandbox
         && let Some(holder) = state.container_in(sandbox.netns)
+        && !returns
     {
         return Err(EngineError::NamespaceKnown {
             netns: sandbox.netns.to_string(),
             holder: holder.name.clone(),
         });
     }
-    if let NamespaceMode::Container(owner) = &facts.namespace
-        && !state
-            .container(*owner)
-            .is_some_and(|owner| owner.is_running())
-    {
-        return Err(EngineError::ContainerNotFound(owner.short()));
-    }
+    let joined = match facts.shares() {
+        Some(owner) => place::joinable(state, owner, facts.joined)?,
+        None => None,
+    };
     let hostname = match new.hostname {
         Some(hostname) => hostname,
         None => Hostname::new(&id.short())?,
@@ -297,14 +313,27 @@ fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enro
     let before = state
         .container(id)
         .map(|record| Box::new(Container::clone(record)));
+    let places = match returns {
+        true => state
+            .endpoints_of(id)
+            .iter()
+            .map(|place| Endpoint::clone(place))
+            .collect(),
+        false => Vec::new(),
+    };
+    let dns_port = kept.and_then(|kept| kept.sandbox.as_ref()?.dns_port);
     let container = Container {
         id,
         name,
         hostname,
         created: Timestamp::now(),
         namespace: facts.namespace,
-        sandbox: facts.sandbox,
-        state: ContainerState::Starting { before },
+        sandbox: facts.sandbox.map(|sandbox| Sandbox {
+            dns_port,
+            ..sandbox
+        }),
+        joined,
+        state: ContainerState::Starting { before, places },
         command: new.command,
         supervisor: facts.supervisor,
         links: links(state, &new.links)?,
@@ -313,7 +342,11 @@ fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enro
         labels: new.labels,
     };
     ledger.commit(&[Change::PutContainer(container)])?;
-    Ok(Enrolled::New)
+    Ok(if returns {
+        Enrolled::Returned
+    } else {
+        Enrolled::New
+    })
 }
 
 fn links(state: &State, given: &[String]) -> Result<Vec<Link>, EngineError> {

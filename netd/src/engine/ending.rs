@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use netd_api::ForgetReport;
 use netd_model::{Container, ContainerId, ContainerState, NetnsId};
 
+use super::companions::keep;
 use super::detach::farewell;
 use super::{Engine, EngineError};
 use crate::ledger::Ledger;
@@ -22,10 +23,16 @@ use crate::store::{Change, StoreError};
 pub enum Ending {
     /// Its command ended with this status.
     Exited(i32),
-    /// Its namespace or supervisor is no more.
+    /// Its supervisor is no more.
     Vanished,
     /// The caller wants it forgotten, running or not.
     Forgotten,
+    /// This namespace is no more: nobody is in it.
+    NamespaceGone(NetnsId),
+    /// It ended before, and the last of those who shared its network has ended, too.
+    Deserted,
+    /// It has another namespace now.
+    Replaced,
 }
 
 impl Engine {
@@ -35,17 +42,25 @@ impl Engine {
     /// What could not be undone now; it is tried again.
     pub async fn end_container(&self, id: ContainerId, ending: Ending) -> Result<(), EngineError> {
         let _house = self.house.read().await;
-        let _lane = self.containers.alone(id).await;
-        self.end(id, ending).await
+        let shared = self.look(move |state| state.container(id).and_then(|c| c.shares()));
+        let owner = shared.await?;
+        {
+            let _lane = self.containers.alone(id).await;
+            self.end(id, ending).await?;
+        }
+        match owner {
+            Some(owner) => self.dissolve_if_deserted(owner).await,
+            None => Ok(()),
+        }
     }
 
-    /// Forgets every container that has ended.
+    /// Forgets every container that has ended, but not those whose network others use.
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the daemon is ending; other failures are in the report.
     pub async fn prune_containers(&self) -> Result<ForgetReport, EngineError> {
         let ended = self.look(|state| {
-            let ended = state.containers().filter(|container| container.has_ended());
+            let ended = state.containers().filter(|container| is_over(container));
             ended
                 .map(|container| (container.id, container.name.clone()))
                 .collect::<Vec<_>>()
@@ -68,7 +83,7 @@ impl Engine {
     async fn forget_ended(&self, id: ContainerId) -> Result<bool, EngineError> {
         let _house = self.house.read().await;
         let _lane = self.containers.alone(id).await;
-        let ended = self.look(move |state| state.container(id).is_some_and(|c| c.has_ended()));
+        let ended = self.look(move |state| state.container(id).is_some_and(|c| is_over(c)));
         if !ended.await? {
             return Ok(false);
         }
@@ -79,18 +94,23 @@ impl Engine {
     /// The flow itself; the caller is alone on the container's lane.
     pub(super) async fn end(&self, id: ContainerId, ending: Ending) -> Result<(), EngineError> {
         let noted = self.turns.take(move |ledger| note(ledger, id, ending));
-        let Some(container) = noted.await?? else {
-            return Ok(());
+        let container = match noted.await?? {
+            Noted::Nothing => return Ok(()),
+            Noted::Kept(container) => container,
+            Noted::Ending(container) => {
+                self.conclude(id).await?;
+                container
+            }
         };
-        self.conclude(id).await?;
         let code = match ending {
             Ending::Exited(code) => vec![("exit_code", code.to_string())],
-            Ending::Vanished | Ending::Forgotten => Vec::new(),
+            _ => Vec::new(),
         };
-        let action = if container.is_running() {
-            "exit"
-        } else {
-            "remove"
+        let action = match (container.is_running(), ending) {
+            (true, _) => "exit",
+            // It exited before; this is the end of its network.
+            (false, Ending::NamespaceGone(_) | Ending::Deserted | Ending::Replaced) => "release",
+            (false, _) => "remove",
         };
         self.events.tell(
             "container",
@@ -103,9 +123,17 @@ impl Engine {
 
     /// Ends the container of a namespace that came to its end.
     pub(super) async fn end_netns(&self, netns: NetnsId) -> Result<(), EngineError> {
-        let holder = self.look(move |state| state.container_in(netns).map(|holder| holder.id));
-        if let Some(id) = holder.await? {
-            return self.end_container(id, Ending::Vanished).await;
+        let holder = self.look(move |state| {
+            let holder = state.container_in(netns)?;
+            let companions = state.companions_of(holder).map(|companion| companion.id);
+            Some((holder.id, companions.collect::<Vec<_>>()))
+        });
+        if let Some((id, companions)) = holder.await? {
+            self.end_container(id, Ending::NamespaceGone(netns)).await?;
+            for companion in companions {
+                self.end_container(companion, Ending::Vanished).await?;
+            }
+            return Ok(());
         }
         // Somebody may be about to register it; that one finds it gone.
         let _sandbox = self.sandboxes.alone(netns).await;
@@ -126,7 +154,10 @@ impl Engine {
         let Some((container, endpoints)) = found.await? else {
             return Ok(());
         };
-        let netns = container.sandbox.as_ref().map(|sandbox| sandbox.netns);
+        if container.returns_to().is_some() {
+            return self.go_back(id).await;
+        }
+        let netns = container.netns();
         if let Some(netns) = netns {
             self.names.stop(netns).await;
         }
@@ -147,39 +178,69 @@ impl Engine {
     }
 }
 
-/// Writes that a container ends. `None` if it has ended already; else the record as it was.
-fn note(
-    ledger: &mut Ledger,
-    id: ContainerId,
-    ending: Ending,
-) -> Result<Option<Arc<Container>>, StoreError> {
-    let Some(container) = ledger.state().container(id).cloned() else {
-        return Ok(None);
+/// True once nothing of a container is left but the record.
+fn is_over(container: &Container) -> bool {
+    container.has_ended() && !container.is_kept()
+}
+
+/// What came of an end.
+enum Noted {
+    /// It is none: it has ended already, or what was said of it is not true any more.
+    Nothing,
+    /// It ended, and its network stays; the record as it was.
+    Kept(Arc<Container>),
+    /// It is to be taken apart; the record as it was.
+    Ending(Arc<Container>),
+}
+
+/// Writes that a container ends.
+fn note(ledger: &mut Ledger, id: ContainerId, ending: Ending) -> Result<Noted, StoreError> {
+    let state = ledger.state();
+    let Some(container) = state.container(id).cloned() else {
+        return Ok(Noted::Nothing);
     };
-    if container.has_ended() && ending != Ending::Forgotten {
-        return Ok(None);
+    let applies = match ending {
+        Ending::Forgotten => true,
+        Ending::Exited(_) | Ending::Vanished => !container.has_ended(),
+        Ending::NamespaceGone(netns) => container.netns() == Some(netns),
+        Ending::Deserted => state.is_deserted(&container),
+        Ending::Replaced => container.is_running() || container.is_kept(),
+    };
+    if !applies {
+        return Ok(Noted::Nothing);
     }
-    let changes = last_will(ledger.state(), &container, ending);
+    if let Some(kept) = keep(state, &container, ending) {
+        ledger.commit(&[Change::PutContainer(kept)])?;
+        return Ok(Noted::Kept(container));
+    }
+    let changes = last_will(state, &container, ending);
     ledger.commit(&changes)?;
-    Ok(Some(container))
+    Ok(Noted::Ending(container))
 }
 
 /// The changes that announce a container's end, its endpoints' farewells included.
 pub(super) fn last_will(state: &State, container: &Container, ending: Ending) -> Vec<Change> {
+    // A namespace that is gone takes with it what was to return into it.
+    let container = match ending {
+        Ending::NamespaceGone(_) => container.returns_to().unwrap_or(container),
+        _ => container,
+    };
     let (at, code) = match (&container.state, ending) {
         // A start that failed is undone as such; only who wants it forgotten knows better.
-        (ContainerState::Starting { .. }, Ending::Exited(_) | Ending::Vanished) => {
+        (ContainerState::Starting { .. }, ending) if ending != Ending::Forgotten => {
             return Vec::new();
         }
         (ContainerState::Ending { at, code } | ContainerState::Exited { at, code }, _) => {
             (*at, *code)
         }
         (_, Ending::Exited(code)) => (Timestamp::now(), Some(code)),
-        (_, Ending::Vanished | Ending::Forgotten) => (Timestamp::now(), None),
+        _ => (Timestamp::now(), None),
     };
     let ending = Container {
         state: ContainerState::Ending { at, code },
-        auto_remove: container.auto_remove || ending == Ending::Forgotten,
+        // One that has another namespace is about to return: it is not forgotten meanwhile, nor are its addresses.
+        auto_remove: (container.auto_remove || ending == Ending::Forgotten)
+            && ending != Ending::Replaced,
         ..container.clone()
     };
     let farewells = state.endpoints_of(container.id).into_iter();
@@ -205,11 +266,12 @@ fn close(ledger: &mut Ledger, id: ContainerId) -> Result<Rest, StoreError> {
         return Ok(Rest::Nothing);
     };
     let (changes, rest) = match &container.state {
-        ContainerState::Starting { before: None } => {
+        ContainerState::Starting { before: None, .. } => {
             (vec![Change::RemoveContainer(id)], Rest::Nothing)
         }
         ContainerState::Starting {
             before: Some(before),
+            ..
         } => {
             let before = Container::clone(before);
             (vec![Change::PutContainer(before)], Rest::Record)

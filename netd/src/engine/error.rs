@@ -251,6 +251,27 @@ pub enum EngineError {
         /// Whose it is.
         holder: ContainerName,
     },
+    /// Others keep the namespace that the container left.
+    #[error(
+        "the network of container {name} is kept by {}, which shares it; run {name} with {wanted}, or stop {} first",
+        keepers.join(", "), keepers.join(", ")
+    )]
+    NamespaceKept {
+        /// The container.
+        name: ContainerName,
+        /// Names of those that share its namespace.
+        keepers: Vec<String>,
+        /// What would fit.
+        wanted: String,
+    },
+    /// A process is not where it should be.
+    #[error(
+        "the process is not in the network namespace of container {owner}, which may have a new one by now; start it again"
+    )]
+    NotInside {
+        /// Whose namespace it was to share.
+        owner: ContainerName,
+    },
     /// The namespace cannot be used.
     #[error(transparent)]
     Adopt(#[from] AdoptError),

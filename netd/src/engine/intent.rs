@@ -144,8 +144,12 @@ fn connectable(state: &State, network: &Network, container: &Container) -> Resul
     match (&container.namespace, &network.driver) {
         (NamespaceMode::Host, DriverSpec::Host) => return Ok(()),
         (NamespaceMode::Host, _) => return refuse("it uses the host's own network"),
-        (NamespaceMode::Container(_), _) => {
-            return refuse("it shares another container's network; connect that one");
+        (NamespaceMode::Container(owner), _) => {
+            let owner = state.container(*owner);
+            let owner = owner.map_or_else(|| "another".to_owned(), |owner| owner.name.to_string());
+            return refuse(&format!(
+                "it shares the network of {owner}; connect {owner}"
+            ));
         }
         (NamespaceMode::Private, DriverSpec::Host) => {
             return refuse("a container uses the host's network from its start or not at all");

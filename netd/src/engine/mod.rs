@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start), [`networks`], [`update`] and [`allow`], [`containers`] and [`ending`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`error`].
 
 mod error;
@@ -16,12 +16,14 @@ mod rules;
 mod allow;
 mod attach;
 mod choose;
+mod companions;
 mod containers;
 mod detach;
 mod ending;
 mod hold;
 mod intent;
 mod networks;
+mod place;
 mod plan;
 mod ports;
 mod update;
@@ -31,6 +33,7 @@ mod names;
 
 mod builtin;
 mod reconcile;
+mod recover;
 mod start;
 mod stop;
 mod watch;

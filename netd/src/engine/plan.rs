@@ -164,10 +164,7 @@ pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset
             rules.endpoints.insert(endpoint.id, wanted);
         }
     }
-    for container in state
-        .containers()
-        .filter(|container| container.is_running())
-    {
+    for container in state.containers().filter(|container| container.stands()) {
         match standing_sandbox(state, container) {
             Ok(plan) => {
                 desired.host.veths.extend(plan.host.veths);

@@ -78,7 +78,8 @@ impl Engine {
         Ok(())
     }
 
-    async fn stand_behind(&self, plan: &Publication) -> Result<(), EngineError> {
+    /// Takes the ports of a publication and has them led to the container.
+    pub(super) async fn stand_behind(&self, plan: &Publication) -> Result<(), EngineError> {
         let id = plan.endpoint.id;
         self.hold_ports(id, &plan.fresh, &plan.before).await?;
         let (rules, flows) = self
@@ -123,7 +124,7 @@ impl Engine {
     }
 
     /// Makes rules and sockets what the record says.
-    async fn follow_ports(&self, id: EndpointId) -> Result<(), EngineError> {
+    pub(super) async fn follow_ports(&self, id: EndpointId) -> Result<(), EngineError> {
         let (rules, keep) = self
             .look(move |state| {
                 let keep = state
@@ -157,13 +158,13 @@ impl Engine {
 }
 
 /// What a request to publish comes to.
-struct Publication {
+pub(super) struct Publication {
     /// The record with the ports that were granted.
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     /// What it had before.
-    before: Vec<PublishedPort>,
+    pub(super) before: Vec<PublishedPort>,
     /// Those of the requests that were not fulfilled already.
-    fresh: Vec<PublishRequest>,
+    pub(super) fresh: Vec<PublishRequest>,
 }
 
 fn intend(
@@ -231,10 +232,12 @@ fn publishing_endpoint(state: &State, container: &Container) -> Result<Arc<Endpo
                 "it uses the host's network, where its ports are open as they are",
             ));
         }
-        NamespaceMode::Container(_) => {
-            return Err(refuse(
-                "it shares another container's network; publish on that one",
-            ));
+        NamespaceMode::Container(owner) => {
+            let owner = state.container(owner);
+            let owner =
+                owner.map_or_else(|| "its owner".to_owned(), |owner| owner.name.to_string());
+            let reason = format!("it shares the network of {owner}; publish on {owner}");
+            return Err(refuse(&reason));
         }
         NamespaceMode::Private => {}
     }

@@ -104,11 +104,16 @@ impl Engine {
         outcome.repairs += done.made;
         outcome.problems.extend(done.failures);
         for netns in done.vanished {
-            let ended = self
-                .look(move |state| state.container_in(netns).map(|container| container.id))
-                .await?;
-            if let Some(id) = ended {
-                outcome.note(self.end(id, Ending::Vanished).await)?;
+            let ended = self.look(move |state| {
+                let owner = state.container_in(netns)?;
+                let companions = state.companions_of(owner).map(|companion| companion.id);
+                Some((owner.id, companions.collect::<Vec<_>>()))
+            });
+            if let Some((id, companions)) = ended.await? {
+                outcome.note(self.end(id, Ending::NamespaceGone(netns)).await)?;
+                for companion in companions {
+                    outcome.note(self.end(companion, Ending::Vanished).await)?;
+                }
             }
         }
         let gone =
@@ -120,6 +125,13 @@ impl Engine {
         }
         for container in leftovers.containers {
             outcome.note(self.conclude(container).await)?;
+        }
+        let deserted = self.look(|state| {
+            let deserted = state.containers().filter(|owner| state.is_deserted(owner));
+            deserted.map(|owner| owner.id).collect::<Vec<_>>()
+        });
+        for owner in deserted.await? {
+            outcome.note(self.end(owner, Ending::Deserted).await)?;
         }
         for network in leftovers.networks {
             outcome.note(self.forget_network(network).await)?;

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use netd_kernel::{Firewall, Kernel, Signal};
-use netd_model::{Container, ContainerId};
+use netd_kernel::{Firewall, Kernel};
+use netd_model::ContainerId;
 use tokio::sync::{Notify, RwLock};
 
-use super::ending::{Ending, last_will};
 use super::events::Events;
 use super::files::Files;
 use super::lanes::Lanes;
 use super::names::Names;
 use super::plan::HostWish;
 use super::rules::Rules;
-use super::{Counts, Engine, EngineError, builtin, watch};
+use super::{Counts, Engine, EngineError, builtin, recover, watch};
 use crate::config::Settings;
 use crate::ledger::{Ledger, Turns};
 use crate::store::{Change, Journal};
@@ -48,7 +47,7 @@ impl Engine {
         let mut ledger = Ledger::open(journal)?;
         // Before anything is pinned, so that no end goes unnoticed.
         let told = watch::listen(Arc::clone(&kernel)).await?;
-        recover(&mut ledger, &*kernel)?;
+        recover::recover(&mut ledger, &*kernel)?;
         let host = HostWish::new(
             &settings,
             note_forwarding(&mut ledger, &*kernel, &settings)?,
@@ -90,9 +89,7 @@ impl Engine {
             state
                 .networks()
                 .for_each(|network| names.publish_network(state, network.id));
-            let running = state
-                .containers()
-                .filter(|container| container.is_running());
+            let running = state.containers().filter(|container| container.stands());
             running
                 .map(|container| (container.id, container.name.clone()))
                 .collect::<Vec<_>>()
@@ -129,25 +126,6 @@ impl Engine {
         self.apply(ops).await?;
         self.refresh_files(id).await
     }
-}
-
-/// Pins the namespaces that still live, and writes down the end of those that are no more. What a crash left between
-/// two phases is no concern here: the first reconcile takes it for a leftover.
-fn recover(ledger: &mut Ledger, kernel: &dyn Kernel) -> Result<(), EngineError> {
-    let state = ledger.state();
-    let lives = |container: &Container| match (&container.sandbox, container.supervisor) {
-        (Some(sandbox), _) => kernel.readopt(sandbox).is_ok(),
-        (None, Some(supervisor)) => kernel.signal(supervisor, Signal::Probe).unwrap_or(false),
-        (None, None) => false,
-    };
-    let running = state
-        .containers()
-        .filter(|container| container.is_running());
-    let changes: Vec<Change> = running
-        .filter(|container| !lives(container))
-        .flat_map(|container| last_will(state, container, Ending::Vanished))
-        .collect();
-    Ok(ledger.commit(&changes)?)
 }
 
 /// Whether it was netd who turned forwarding on, in this boot and namespace. Remembered before it is done.

@@ -4,16 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use netd_kernel::{Kernel, KernelEvent, Signal};
+use netd_kernel::{Kernel, KernelEvent};
 use netd_model::container::Anchor;
 use netd_model::{Container, NetnsId};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
-use super::ending::Ending;
 use super::reconcile::warn_of;
 use super::{Engine, EngineError, FULL_RECONCILE_EVERY};
-use crate::store::Change;
+use crate::store::{Change, StoreError};
 
 /// Changes come in bursts, most of them our own: look when they pause this long.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -100,20 +99,14 @@ impl Engine {
 
     async fn look_after_supervisors(&self) -> Result<(), EngineError> {
         let watched = self.look(|state| {
-            let alone = state
-                .containers()
-                .filter(|container| container.is_running() && container.sandbox.is_none());
-            alone
-                .filter_map(|container| Some((container.id, container.supervisor?)))
+            let running = state.containers().filter(|one| one.is_running());
+            running
+                .filter(|one| one.sandbox.is_none() || state.companions_of(one).next().is_some())
+                .map(|container| container.id)
                 .collect::<Vec<_>>()
         });
-        for (id, supervisor) in watched.await? {
-            if !self
-                .kernel(move |kernel| kernel.signal(supervisor, Signal::Probe))
-                .await?
-            {
-                self.end_container(id, Ending::Vanished).await?;
-            }
+        for id in watched.await? {
+            self.look_after(id).await?;
         }
         Ok(())
     }
@@ -124,15 +117,22 @@ impl Engine {
     async fn remember_anchor(&self, netns: NetnsId, anchor: Anchor) -> Result<(), EngineError> {
         let written = self.turns.take(move |ledger| {
             let Some(record) = ledger.state().container_in(netns) else {
-                return Ok(());
+                return Ok(None);
             };
             let mut anchored = Container::clone(record);
             if let Some(sandbox) = &mut anchored.sandbox {
                 sandbox.anchor = anchor;
             }
-            ledger.commit(&[Change::PutContainer(anchored)])
+            let id = anchored.id;
+            ledger.commit(&[Change::PutContainer(anchored)])?;
+            Ok(Some(id))
         });
-        Ok(written.await??)
+        match written.await? {
+            // Its own process may have been the one that went.
+            Ok(Some(id)) => self.look_after(id).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(StoreError::into(error)),
+        }
     }
 }
 

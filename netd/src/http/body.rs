@@ -80,6 +80,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::AlreadyConnected
         | ErrorCode::NotConnected
         | ErrorCode::NotRunning
+        | ErrorCode::NamespaceKept
         | ErrorCode::BridgeFull => StatusCode::CONFLICT,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,

@@ -8,7 +8,9 @@ use netd_api::network::{ConfigFrom, IpamView, NetworkContainer, PoolView};
 use netd_api::{Attachment, ContainerView, NetworkView};
 use netd_drivers::shown_options;
 use netd_model::container::Anchor;
-use netd_model::{Container, ContainerState, Endpoint, NamespaceMode, Network, NetworkName, Phase};
+use netd_model::{
+    Container, ContainerName, ContainerState, Endpoint, NamespaceMode, Network, NetworkName, Phase,
+};
 
 use crate::state::State;
 
@@ -118,6 +120,12 @@ pub(super) fn container(
             NamespaceMode::Host => "host".to_owned(),
             NamespaceMode::Container(owner) => format!("container:{owner}"),
         },
+        owner: container
+            .shares()
+            .and_then(|owner| state.container(owner))
+            .map(|owner| owner.name.clone()),
+        left_behind: is_left_behind(state, container),
+        shared_with: sharers(state, container),
         pid,
         netns_path,
         files,
@@ -128,6 +136,20 @@ pub(super) fn container(
     }
 }
 
+/// True for one that is in a namespace which its owner has left.
+fn is_left_behind(state: &State, container: &Container) -> bool {
+    let owner = container.shares().and_then(|owner| state.container(owner));
+    let netns = owner.and_then(|owner| owner.netns());
+    container.is_running() && container.joined.is_some() && netns != container.joined
+}
+
+fn sharers(state: &State, container: &Container) -> Vec<ContainerName> {
+    let sharers = state.companions_of(container);
+    let mut names: Vec<_> = sharers.map(|other| other.name.clone()).collect();
+    names.sort();
+    names
+}
+
 /// How to get inside: a process there, or the file that the namespace is bound to.
 fn reach(state: &State, container: &Container) -> (Option<u32>, Option<std::path::PathBuf>) {
     if let Some(supervisor) = container.supervisor {
@@ -136,6 +158,7 @@ fn reach(state: &State, container: &Container) -> (Option<u32>, Option<std::path
     let owner = match container.namespace {
         NamespaceMode::Container(owner) => state
             .container(owner)
+            .filter(|owner| container.joined.is_none() || container.joined == owner.netns())
             .and_then(|owner| owner.sandbox.clone()),
         NamespaceMode::Private | NamespaceMode::Host => container.sandbox.clone(),
     };

@@ -36,6 +36,7 @@ impl State {
                 if let Some(sandbox) = &container.sandbox {
                     self.by_netns.insert(sandbox.netns, container.id);
                 }
+                self.index_companion(container);
                 self.containers
                     .insert(container.id, Arc::new(container.clone()));
             }
@@ -56,6 +57,7 @@ impl State {
             }
             Change::Deny(pair) => self.deny(*pair),
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
+            Change::Booted(boot) => self.boot = Some(boot.clone()),
         }
     }
 
@@ -105,6 +107,7 @@ impl State {
             return;
         };
         self.container_names.remove(&before.name);
+        self.unindex_companion(&before);
         if let Some(sandbox) = &before.sandbox {
             self.by_netns.remove(&sandbox.netns);
         }

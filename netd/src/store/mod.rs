@@ -55,6 +55,8 @@ pub enum Change {
     Deny(NetworkPair),
     /// Remember that netd itself turned forwarding on, in a boot and namespace that the text names.
     ForwardingTurnedOn(String),
+    /// Remember the boot of the machine that this is written in.
+    Booted(String),
 }
 
 /// An address that is kept for a container that is not there.
@@ -87,6 +89,8 @@ pub struct Snapshot {
     pub allowances: Vec<NetworkPair>,
     /// The boot and namespace in which netd turned forwarding on, if it did.
     pub forwarding_turned_on: Option<String>,
+    /// The boot of the machine in which this was written last.
+    pub boot: Option<String>,
 }
 
 /// The store did not do its part.

@@ -197,6 +197,7 @@ impl Journal for Sqlite {
             reservations: reservations.collect::<Result<_, StoreError>>()?,
             allowances: allowances(&self.connection)?,
             forwarding_turned_on: fact(&self.connection, "forwarding_turned_on")?,
+            boot: fact(&self.connection, "boot")?,
         })
     }
 
@@ -269,6 +270,7 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             params![pair.first().to_string(), pair.second().to_string()],
         ),
         Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
+        Change::Booted(boot) => put_fact(transaction, "boot", boot),
     }
 }
 

@@ -166,6 +166,19 @@ fn forget_a_running_container() {
 }
 
 #[test]
+fn a_network_that_is_kept_and_taken_up_again() {
+    let web = Step::Run("web", "n1", Some("10.1.0.9"), vec!["8080:80"]);
+    let script = [
+        Step::Join("db", "web"),
+        Step::End("web"),
+        Step::Return("web", "n1"),
+        Step::Forget("web"),
+        Step::End("db"),
+    ];
+    die_everywhere(&[N1, web], &script, Killing::AtItsStartToo);
+}
+
+#[test]
 fn allow_and_deny() {
     let script = [
         Step::Allow("n2", "n1"),

@@ -18,4 +18,6 @@ mod peace;
 mod random;
 mod steps;
 mod update;
+
+mod companions;
 mod whole;

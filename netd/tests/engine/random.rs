@@ -58,9 +58,11 @@ fn request(dice: &mut Dice) -> Step {
         r#"{"options": {"com.docker.network.bridge.enable_icc": "false"}, "add_dns": ["192.0.2.53"]}"#,
         r#"{"options": {"com.docker.network.bridge.enable_icc": "true"}, "remove_dns": ["192.0.2.53"]}"#,
     ]);
-    match dice.below(31) {
+    match dice.below(35) {
         0..=3 => Step::Create(own, subnet),
         4 => dice.pick(&[&Step::Remove(own), &Step::Prune]).clone(),
+        31..=33 => Step::Join(container, dice.pick(&["a", "b"])),
+        34 => Step::Return(container, network),
         5..=10 => Step::Run(container, network, address, ports.to_vec()),
         11..=14 => Step::Connect(own, container),
         15..=16 => Step::Disconnect(network, container),

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netd::engine::{Absent, Ending, EngineError, Wish};
+use netd::engine::{Absent, Ending, EngineError, NewContainer, Wish};
+use netd_model::container::Anchor;
 use netd_model::network::BridgeSpec;
 use netd_model::{ContainerId, ContainerState, Network, NetworkId};
 
@@ -24,6 +25,10 @@ pub(crate) enum Step {
         Option<&'static str>,
         Vec<&'static str>,
     ),
+    /// Run a container in the namespace of another.
+    Join(&'static str, &'static str),
+    /// Run a container on a network again, in the namespace that others keep for it.
+    Return(&'static str, &'static str),
     /// Connect a container to a network.
     Connect(&'static str, &'static str),
     /// Disconnect a container from a network.
@@ -42,6 +47,30 @@ pub(crate) enum Step {
     End(&'static str),
     /// Forget a container.
     Forget(&'static str),
+}
+
+async fn start(bench: &Bench, new: NewContainer, pid: u32) -> Result<(), EngineError> {
+    let run = bench.engine().run_container(new).await;
+    // Who is refused gives up; who gets no answer goes on.
+    if run.is_err() && bench.world.fuel().check().is_ok() {
+        bench.world.end_process(pid);
+    }
+    run.map(|_| ())
+}
+
+/// A process in the namespace of a container.
+async fn beside(bench: &Bench, id: ContainerId) -> Result<u32, EngineError> {
+    let engine = bench.engine();
+    let anchor = engine.look(move |state| {
+        let sandbox = state.container(id)?.sandbox.clone()?;
+        Some(sandbox.anchor)
+    });
+    match anchor.await? {
+        Some(Anchor::Process(process)) if bench.world.netns_of(process.pid).is_some() => {
+            Ok(bench.world.spawn_process_in(process.pid))
+        }
+        _ => Err(EngineError::Invalid("nobody is in there".to_owned())),
+    }
 }
 
 fn wish(address: Option<&str>, ports: &[&str]) -> Wish {
@@ -77,13 +106,26 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
             }
             Step::Run(name, on, address, ports) => {
                 let pid = bench.world.spawn_process();
-                let new = process(pid, name, on, wish(*address, ports));
-                let run = engine.run_container(new).await;
-                // Who is refused gives up; who gets no answer goes on.
-                if run.is_err() && bench.world.fuel().check().is_ok() {
-                    bench.world.end_process(pid);
-                }
-                run.map(|_| ())
+                start(bench, process(pid, name, on, wish(*address, ports)), pid).await
+            }
+            Step::Join(name, owner) => {
+                let owner = container(owner).await?;
+                let pid = beside(bench, owner).await?;
+                let mode = format!("container:{owner}");
+                let new = NewContainer {
+                    netns: None,
+                    supervisor_pid: Some(pid),
+                    ..process(pid, name, &mode, Wish::default())
+                };
+                start(bench, new, pid).await
+            }
+            Step::Return(name, on) => {
+                let pid = beside(bench, container(name).await?).await?;
+                let new = NewContainer {
+                    supervisor_pid: Some(pid),
+                    ..process(pid, name, on, Wish::default())
+                };
+                start(bench, new, pid).await
             }
             Step::Connect(on, name) => {
                 let (on, who) = (network(on).await?, container(name).await?);
@@ -171,7 +213,9 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
         }
         for container in state.containers() {
             let life = match &container.state {
-                ContainerState::Exited { code, .. } => format!("exited {code:?}"),
+                ContainerState::Exited { code, .. } => {
+                    format!("exited {code:?} kept {}", container.is_kept())
+                }
                 other => format!("{other:?}"),
             };
             story.insert(format!("container {}", container.name), life);

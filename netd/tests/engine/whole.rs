@@ -27,7 +27,7 @@ pub(crate) fn check(bench: &Bench, context: &str) {
                 ) {
                     complaints.push(format!("{} is {:?}", container.name, container.state));
                 }
-                if !container.is_running() && container.sandbox.is_some() {
+                if state.is_deserted(container) {
                     complaints.push(format!("{} ended and has a sandbox", container.name));
                 }
             }

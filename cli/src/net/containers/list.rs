@@ -1,7 +1,7 @@
 //! `net ps`.
 
 use jiff::Timestamp;
-use netd_api::{Attachment, Client, ContainerView};
+use netd_api::{Attachment, Client, ContainerName, ContainerView};
 use serde_json::{Value, json};
 
 use super::published;
@@ -32,7 +32,8 @@ pub(in crate::net) fn list(client: &Client, args: &PsArgs) -> Result<(), Failure
     let mut containers = client.containers()?;
     // Who asks for a status means all that have it.
     let all = args.all || args.filter.iter().any(|filter| filter.is_about("status"));
-    containers.retain(|view| all || view.ended.is_none());
+    // One that ended and whose network is kept has addresses and ports still.
+    containers.retain(|view| all || view.ended.is_none() || !view.shared_with.is_empty());
     containers.retain(|view| leave_container(&args.filter, view));
     // Times in RFC 3339 and UTC sort as text.
     containers.sort_by(|a, b| b.created.cmp(&a.created).then(a.name.cmp(&b.name)));
@@ -111,7 +112,16 @@ fn networks(view: &ContainerView) -> String {
 /// Whose namespace a container is in that has none of its own.
 fn mode(view: &ContainerView) -> String {
     match view.namespace.strip_prefix("container:") {
-        Some(id) => format!("container:{}", id.get(..12).unwrap_or(id)),
+        Some(id) => {
+            let short = || id.get(..12).unwrap_or(id).to_owned();
+            let owner = view.owner.as_ref().map_or_else(short, ToString::to_string);
+            let lost = if view.left_behind {
+                " (left behind)"
+            } else {
+                ""
+            };
+            format!("container:{owner}{lost}")
+        }
         None if view.namespace == "host" => "host".to_owned(),
         None => String::new(),
     }
@@ -131,10 +141,17 @@ fn status(view: &ContainerView, now: Timestamp) -> String {
         .exit_code
         .map_or_else(|| "?".to_owned(), |code| code.to_string());
     let ago = age::words_since(ended, now);
-    ago.map_or_else(
+    let exited = ago.map_or_else(
         || format!("Exited ({code})"),
         |ago| format!("Exited ({code}) {ago} ago"),
-    )
+    );
+    match view.shared_with.as_slice() {
+        [] => exited,
+        keepers => {
+            let keepers: Vec<&str> = keepers.iter().map(ContainerName::as_str).collect();
+            format!("{exited}, network kept by {}", keepers.join(", "))
+        }
+    }
 }
 
 fn tone(view: &ContainerView) -> Tone {
@@ -207,6 +224,10 @@ f9f9f9f9f9f9   c2                                                               
         assert_eq!(networks(&host), "host");
         host.namespace = format!("container:{}", "ef".repeat(32));
         assert_eq!(networks(&host), "container:efefefefefef");
+        host.owner = Some("web".parse().unwrap());
+        assert_eq!(networks(&host), "container:web");
+        host.left_behind = true;
+        assert_eq!(networks(&host), "container:web (left behind)");
     }
 
     #[test]

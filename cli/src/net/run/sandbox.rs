@@ -1,6 +1,8 @@
 //! Which namespaces a command gets. Knows the modes of `--network`; asks the daemon only whose namespace to share.
 
-use netd_api::{Client, ContainerView};
+use std::path::PathBuf;
+
+use netd_api::{Client, ContainerName, ContainerView};
 use nix::sched::CloneFlags;
 
 use crate::net::failure::Failure;
@@ -38,31 +40,57 @@ pub(super) fn enter(mode: &Mode, client: &Client, has_hostname: bool) -> Result<
     if has_hostname || *mode != Mode::Host {
         kinds |= CloneFlags::CLONE_NEWUTS;
     }
+    let mut is_hosts = *mode == Mode::Host;
     match mode {
         Mode::Private => kinds |= CloneFlags::CLONE_NEWNET,
         Mode::Host => {}
         Mode::Container(container) => {
             let held = shared(client, container)?;
+            // A container of the host's network shares that.
+            is_hosts = held.is_own_network();
             held.enter(CloneFlags::CLONE_NEWNET)
                 .map_err(|error| before(&error))?;
         }
     }
     namespace::make(kinds)
         .and_then(|()| namespace::isolate_mounts())
-        .and_then(|()| match mode {
-            Mode::Host => Ok(()),
-            Mode::Private | Mode::Container(_) => namespace::mount_sysfs(),
+        .and_then(|()| match is_hosts {
+            true => Ok(()),
+            false => namespace::mount_sysfs(),
         })
+        .map_err(|error| before(&error))
+}
+
+/// Moves this process from its new network namespace into the one that others keep for the container of this name.
+pub(super) fn return_to(client: &Client, name: Option<&ContainerName>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    let view = client.container(name.as_str())?;
+    let path = match (view.pid, &view.netns_path) {
+        _ if view.shared_with.is_empty() => return Ok(()),
+        (Some(pid), _) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+        (None, Some(path)) => path.clone(),
+        (None, None) => return Ok(()),
+    };
+    // Who kept it may have ended just now. Whether this is the right one, the daemon sees.
+    let Ok(held) = Held::open(&path) else {
+        return Ok(());
+    };
+    if held.is_own_network() {
+        return Ok(());
+    }
+    held.enter(CloneFlags::CLONE_NEWNET)
+        .and_then(|()| namespace::mount_sysfs())
         .map_err(|error| before(&error))
 }
 
 /// The network namespace of a running container, held open.
 fn shared(client: &Client, container: &str) -> Result<Held, Failure> {
     let refuse = |view: &ContainerView| {
-        before(&format!(
-            "container {} does not run; start it, or name another after container:",
-            view.name
-        ))
+        let advice = match view.shared_with.first() {
+            Some(other) => format!("its network is kept by {other}: give container:{other}"),
+            None => "start it, or name another after container:".to_owned(),
+        };
+        before(&format!("container {} does not run; {advice}", view.name))
     };
     let view = client.container(container)?;
     if view.ended.is_some() {

@@ -4,7 +4,7 @@ use std::io;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use netd_api::{Client, ContainerView, ExitReport, Netns};
+use netd_api::{Client, ContainerView, ErrorCode, ExitReport, Netns};
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, sethostname};
 
@@ -13,10 +13,13 @@ use super::signals::Signals;
 use super::{Plan, before, descendants, launch, not_started, program};
 use crate::net::failure::Failure;
 use crate::net::namespace::Bindings;
+use crate::net::networks::is;
 
 /// Time that a daemon which is being restarted has to take the exit code. Without it, the daemon notices the end by
 /// itself and knows no code.
 const REPORT_PATIENCE: Duration = Duration::from_secs(3);
+/// How often a namespace that others keep for this container is entered: who keeps it may end meanwhile.
+const RETURN_ATTEMPTS: usize = 3;
 /// Pause between attempts to reach a daemon.
 const REPORT_INTERVAL: Duration = Duration::from_millis(50);
 /// Pause between attempts to bind a file whose target the host has taken away.
@@ -81,6 +84,14 @@ fn register(client: &Client, plan: &Plan) -> Result<ContainerView, Failure> {
     let mut request = plan.request.clone();
     request.supervisor_pid = Some(pid);
     request.netns = (mode == Mode::Private).then_some(Netns { pid, fd: None });
+    for _ in 0..RETURN_ATTEMPTS {
+        match client.register(&request) {
+            Err(error) if mode == Mode::Private && is(&error, ErrorCode::NamespaceKept) => {
+                sandbox::return_to(client, plan.request.name.as_ref())?;
+            }
+            answer => return Ok(answer?),
+        }
+    }
     Ok(client.register(&request)?)
 }
 

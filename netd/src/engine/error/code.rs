@@ -44,6 +44,8 @@ impl EngineError {
             Self::NotConnectable { .. } | Self::NoSupervisor(_) => ErrorCode::NotConnectable,
             Self::NotRunning(_) => ErrorCode::NotRunning,
             Self::NamespaceKnown { .. } => ErrorCode::NameTaken,
+            Self::NamespaceKept { .. } => ErrorCode::NamespaceKept,
+            Self::NotInside { .. } => ErrorCode::NamespaceUnusable,
             Self::Adopt(AdoptError::Kernel(_)) => ErrorCode::Internal,
             Self::Adopt(_) => ErrorCode::NamespaceUnusable,
             Self::Kernel(KernelError::SandboxGone { .. }) => ErrorCode::NamespaceUnusable,

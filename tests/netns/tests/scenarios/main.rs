@@ -8,7 +8,9 @@ mod s01_builtin_networks;
 
 mod s02_default_bridge;
 
-mod s04_host_none_container;
+mod s04_host_and_none;
+
+mod s06_container_mode;
 
 mod s07_stop_and_start;
 

@@ -1,8 +1,7 @@
-//! S4, S5 and S6: the host's namespace, an empty one, another container's.
+//! S4 and S5: the host's namespace, and an empty one.
 
 use netns_tests::Lab;
 use netns_tests::lab::HOST;
-use netns_tests::oracle::curl;
 
 #[test]
 fn s04_host_mode_shows_the_hosts_interfaces_as_they_are() {
@@ -87,31 +86,4 @@ fn s05_none_mode_has_only_lo_until_someone_configures_it() {
         .h1
         .in_container("n", &["ping", "-c1", "-W2", "10.77.0.1"])
         .ok();
-}
-
-#[test]
-fn s06_a_container_in_anothers_namespace_shares_address_and_ports() {
-    let lab = Lab::new();
-    lab.h1.web("nginx", 80, &["-p", "80:80"]);
-    lab.h1.web("mysql", 3306, &["--network", "container:nginx"]);
-    let address = |name| {
-        lab.h1
-            .in_container(name, &["ip", "-4", "-o", "address"])
-            .ok()
-            .stdout
-    };
-    assert_eq!(address("nginx"), address("mysql"));
-    let page = lab
-        .h1
-        .in_container("nginx", &curl("http://127.0.0.1:3306/"))
-        .ok();
-    assert_eq!(page.text(), "mysql");
-    let taken = ["busybox", "httpd", "-f", "-p", "80"];
-    assert!(!lab.h1.in_container("mysql", &taken).is_ok());
-    assert_eq!(
-        lab.outside.get(&format!("http://{HOST}/")).ok().text(),
-        "nginx"
-    );
-    assert!(!lab.outside.get(&format!("http://{HOST}:3306/")).is_ok());
-    assert!(!lab.h1.get("http://127.0.0.1:3306/").is_ok());
 }
