@@ -137,6 +137,7 @@ pub fn plan_network(network: &Network, instance: InstanceId) -> Result<NetworkPl
         DriverSpec::Bridge(spec) => bridge::plan_network(network, spec, instance),
         DriverSpec::Host => Ok(host::plan_network()),
         DriverSpec::Null => Ok(null::plan_network()),
+        DriverSpec::Template(_) => Ok(NetworkPlan::default()),
     }
 }
 
@@ -148,7 +149,7 @@ pub fn endpoint_rules(network: &Network, endpoint: &Endpoint) -> Option<Endpoint
     }
     match &network.driver {
         DriverSpec::Bridge(_) => bridge::endpoint_rules(network, endpoint),
-        DriverSpec::Host | DriverSpec::Null => None,
+        DriverSpec::Host | DriverSpec::Null | DriverSpec::Template(_) => None,
     }
 }
 
@@ -175,7 +176,9 @@ mod tests {
         host.driver = DriverSpec::Host;
         let mut none = network("none", 3, &[]);
         none.driver = DriverSpec::Null;
-        for network in [leaving, host, none] {
+        let mut template = network("template", 4, &[]);
+        template.driver = DriverSpec::Template(netd_model::network::Template { pools: Vec::new() });
+        for network in [leaving, host, none, template] {
             let plan = plan_network(&network, INSTANCE);
             assert_eq!(plan, Ok(NetworkPlan::default()), "{}", network.name);
         }

@@ -98,7 +98,10 @@ fn wired<'a>(
             DriverSpec::Bridge(spec) if endpoint.phase != Phase::Detaching => {
                 wired.push((*attachment, spec));
             }
-            DriverSpec::Bridge(_) | DriverSpec::Host | DriverSpec::Null => {}
+            DriverSpec::Bridge(_)
+            | DriverSpec::Host
+            | DriverSpec::Null
+            | DriverSpec::Template(_) => {}
         }
     }
     Ok(wired)

@@ -52,6 +52,7 @@ pub(crate) fn network(name: &str, number: u8, subnets: &[&str]) -> Network {
         options: BTreeMap::new(),
         attachable: false,
         dns_servers: Vec::new(),
+        config_from: None,
         phase: Phase::Attached,
         before: None,
     }
@@ -60,7 +61,9 @@ pub(crate) fn network(name: &str, number: u8, subnets: &[&str]) -> Network {
 pub(crate) fn spec(network: &mut Network) -> &mut BridgeSpec {
     match &mut network.driver {
         DriverSpec::Bridge(spec) => spec,
-        DriverSpec::Host | DriverSpec::Null => panic!("not a bridge network"),
+        DriverSpec::Host | DriverSpec::Null | DriverSpec::Template(_) => {
+            panic!("not a bridge network")
+        }
     }
 }
 

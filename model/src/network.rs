@@ -36,6 +36,9 @@ pub struct Network {
     /// Resolvers that its containers' questions are forwarded to; empty for the daemon's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_servers: Vec<IpAddr>,
+    /// The configuration that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_from: Option<NetworkId>,
     /// How far its life has come: `Attaching` while it is made, `Detaching` while it is removed.
     pub phase: Phase,
     /// The record as it was, while a change of it is under way that nobody was told of. A restart returns to it.
@@ -50,6 +53,7 @@ impl Network {
         match &self.driver {
             DriverSpec::Bridge(spec) => spec.is_default,
             DriverSpec::Host | DriverSpec::Null => true,
+            DriverSpec::Template(_) => false,
         }
     }
 
@@ -58,7 +62,7 @@ impl Network {
     pub fn bridge(&self) -> Option<&BridgeSpec> {
         match &self.driver {
             DriverSpec::Bridge(spec) => Some(spec),
-            DriverSpec::Host | DriverSpec::Null => None,
+            DriverSpec::Host | DriverSpec::Null | DriverSpec::Template(_) => None,
         }
     }
 }
@@ -73,6 +77,9 @@ pub enum DriverSpec {
     Host,
     /// Nothing but the loopback interface.
     Null,
+    /// No network at all: a configuration to make others from (Docker's `--config-only`). Its options, labels and
+    /// resolvers stand where a network has its own.
+    Template(Template),
 }
 
 impl DriverSpec {
@@ -82,7 +89,7 @@ impl DriverSpec {
         match self {
             Self::Bridge(_) => "bridge",
             Self::Host => "host",
-            Self::Null => "null",
+            Self::Null | Self::Template(_) => "null",
         }
     }
 }
@@ -106,6 +113,26 @@ pub struct BridgeSpec {
     pub host_binding: IpAddr,
     /// Gateway that containers use when it is not the bridge itself (`"default-gateway"` in daemon.json).
     pub gateway_override: Option<IpAddr>,
+}
+
+/// A configuration's address pools, as they were asked for: each network that is made from it chooses the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// At most one of each family.
+    pub pools: Vec<PoolWish>,
+}
+
+/// An address pool as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolWish {
+    /// All addresses; `None` leaves the choice to whoever makes the network.
+    pub subnet: Option<Subnet>,
+    /// The part that addresses are handed out from.
+    pub range: Option<Subnet>,
+    /// Address of the gateway.
+    pub gateway: Option<IpAddr>,
+    /// Addresses kept out of allocation, by the name of what has them.
+    pub aux: BTreeMap<String, IpAddr>,
 }
 
 /// Who may talk to whom.

@@ -36,6 +36,8 @@ pub(super) fn create(client: &Client, args: CreateArgs) -> Result<(), Failure> {
         options: args.opt.into_iter().collect(),
         labels: args.label.into_iter().collect(),
         dns_servers: args.dns,
+        config_only: args.config_only,
+        config_from: args.config_from,
     })?;
     for warning in &created.warnings {
         out::say(&format!("warning: {warning}"));

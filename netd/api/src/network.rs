@@ -33,6 +33,12 @@ pub struct NetworkRequest {
     /// Resolvers that its containers' questions are forwarded to; empty for the daemon's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_servers: Vec<IpAddr>,
+    /// It is only a configuration, which others are made from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub config_only: bool,
+    /// Name or id of the configuration that says pools, options, labels and resolvers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_from: Option<String>,
 }
 
 /// Body of `PATCH /networks/{network}`: what shall be other than it is. What is left out stays.

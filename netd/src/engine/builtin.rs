@@ -107,6 +107,7 @@ fn builtin(
         options: BTreeMap::new(),
         attachable: false,
         dns_servers: Vec::new(),
+        config_from: None,
         phase: Phase::Attached,
         before: None,
     })

@@ -77,6 +77,14 @@ pub enum EngineError {
         /// Names of the containers.
         containers: Vec<String>,
     },
+    /// Networks were made from it.
+    #[error("network {network} is the configuration of {}; remove those first", users.join(", "))]
+    ConfigurationInUse {
+        /// The configuration.
+        network: NetworkName,
+        /// Names of the networks.
+        users: Vec<String>,
+    },
     /// A pair of networks cannot be let talk, or kept from it.
     #[error("cannot {action} networks {one} and {other} to talk: {reason}")]
     NotAPair {

@@ -73,7 +73,7 @@ pub(super) fn intend(
     connectable(state, &network, &container)?;
     let endpoint = match &network.driver {
         DriverSpec::Bridge(_) => bridged(state, subject, (&network, &container), wish)?,
-        DriverSpec::Host | DriverSpec::Null => {
+        DriverSpec::Host | DriverSpec::Null | DriverSpec::Template(_) => {
             plain(state, subject.id, (&network, &container), wish)?
         }
     };
@@ -155,6 +155,11 @@ fn connectable(state: &State, network: &Network, container: &Container) -> Resul
             return refuse("a container uses the host's network from its start or not at all");
         }
         (NamespaceMode::Private, DriverSpec::Bridge(_) | DriverSpec::Null) => {}
+        (NamespaceMode::Private, DriverSpec::Template(_)) => {
+            return refuse(
+                "it is only a configuration; make a network of it with `net create --config-from`",
+            );
+        }
     }
     let endpoints = state.endpoints_of(container.id);
     let on_null = endpoints

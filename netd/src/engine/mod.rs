@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`], [`attach`] and [`detach`], [`ports`] and [`hold`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`error`].
 
 mod error;
@@ -26,6 +26,7 @@ mod networks;
 mod place;
 mod plan;
 mod ports;
+mod template;
 mod update;
 
 mod files;

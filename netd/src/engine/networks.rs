@@ -14,6 +14,7 @@ use netd_model::{
     DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Policy, PoolSpec, Subnet,
 };
 
+use super::template::{check_unused, template};
 use super::update::check_servers;
 use super::{Engine, EngineError, plan, random};
 use crate::config::Settings;
@@ -35,14 +36,25 @@ impl Engine {
         let _network = self.networks.alone(id).await;
         check_driver(request.driver.as_deref())?;
         check_servers(&request.dns_servers)?;
-        let defaults = bridge_defaults(&self.settings);
-        let spec = parse_bridge_options(&request.options, defaults)?.into_spec(id)?;
-        self.check_bridge_name(&spec.bridge).await?;
+        let (request, source) = self.fill_from_template(request).await?;
+        let driver = if request.config_only {
+            DriverSpec::Template(template(&request, &self.settings)?)
+        } else {
+            let defaults = bridge_defaults(&self.settings);
+            let spec = parse_bridge_options(&request.options, defaults)?.into_spec(id)?;
+            self.check_bridge_name(&spec.bridge).await?;
+            DriverSpec::Bridge(spec)
+        };
+        let new = New {
+            id,
+            driver,
+            config_from: source.as_ref().map(|source| source.id),
+        };
         let routes = self.kernel(|kernel| kernel.routed_subnets()).await?;
         let pools = self.settings.pools.clone();
         let network = self
             .turns
-            .take(move |ledger| intend(ledger, id, request, spec, (&pools, &routes)))
+            .take(move |ledger| intend(ledger, new, request, (&pools, &routes)))
             .await??;
         let network = match self.establish_network(&network).await {
             Ok(network) => network,
@@ -163,7 +175,7 @@ impl Engine {
         Ok(forgotten.await??)
     }
 
-    /// Removes every network that nobody is on, the built-in ones left out.
+    /// Removes every network that nobody is on, the built-in ones and configurations left out.
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the daemon is ending; other failures are in the report.
@@ -171,7 +183,8 @@ impl Engine {
         let idle = self.look(|state| {
             let idle = state
                 .networks()
-                .filter(|network| !network.is_builtin() && state.count_on(network.id) == 0);
+                .filter(|network| !network.is_builtin() && state.count_on(network.id) == 0)
+                .filter(|network| !matches!(network.driver, DriverSpec::Template(_)));
             idle.map(|network| (network.id, network.name.clone()))
                 .collect::<Vec<_>>()
         });
@@ -230,6 +243,7 @@ fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
             action: "removed",
         });
     }
+    check_unused(state, network)?;
     let endpoints = state.endpoints_on(id);
     if endpoints.is_empty() {
         return Ok(Network::clone(network));
@@ -249,13 +263,19 @@ fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
     })
 }
 
+/// What is known of a network to make besides the request.
+struct New {
+    id: NetworkId,
+    driver: DriverSpec,
+    config_from: Option<NetworkId>,
+}
+
 type Surroundings<'a> = (&'a [netd_ipam::DefaultPool], &'a [(Subnet, IfName)]);
 
 fn intend(
     ledger: &mut Ledger,
-    id: NetworkId,
+    new: New,
     request: NetworkRequest,
-    spec: netd_model::network::BridgeSpec,
     surroundings: Surroundings<'_>,
 ) -> Result<Network, EngineError> {
     let state = ledger.state();
@@ -271,20 +291,24 @@ fn intend(
             id: present.id.short(),
         });
     }
-    if let Some(owner) = bridge_owner(state, &spec.bridge) {
-        let reason = format!("belongs to network {owner}");
-        return Err(EngineError::InterfaceTaken {
-            name: spec.bridge,
-            reason,
-        });
-    }
-    let pools = pools(state, request.pools, surroundings)?;
+    let pools = match &new.driver {
+        DriverSpec::Bridge(spec) => {
+            if let Some(owner) = bridge_owner(state, &spec.bridge) {
+                return Err(EngineError::InterfaceTaken {
+                    name: spec.bridge.clone(),
+                    reason: format!("belongs to network {owner}"),
+                });
+            }
+            pools(state, request.pools, surroundings)?
+        }
+        DriverSpec::Host | DriverSpec::Null | DriverSpec::Template(_) => Vec::new(),
+    };
     let network = Network {
-        id,
+        id: new.id,
         name: request.name,
         created: Timestamp::now(),
         rank: state.next_rank(),
-        driver: DriverSpec::Bridge(spec),
+        driver: new.driver,
         pools,
         policy: Policy {
             internal: request.internal,
@@ -293,6 +317,7 @@ fn intend(
         options: request.options,
         attachable: request.attachable,
         dns_servers: request.dns_servers,
+        config_from: new.config_from,
         phase: Phase::Attaching,
         before: None,
     };

@@ -30,7 +30,9 @@ impl Engine {
         let network = self.find_network(word).await?;
         let namespace = match network.driver {
             DriverSpec::Host => NamespaceMode::Host,
-            DriverSpec::Bridge(_) | DriverSpec::Null => NamespaceMode::Private,
+            DriverSpec::Bridge(_) | DriverSpec::Null | DriverSpec::Template(_) => {
+                NamespaceMode::Private
+            }
         };
         Ok(Place {
             namespace,

@@ -169,6 +169,12 @@ fn wanted(
                 action: "updated: there is nothing about it to change",
             });
         }
+        DriverSpec::Template(_) => {
+            return Err(EngineError::Invalid(format!(
+                "network {} is only a configuration, which networks were made from as it is; make another with `net create --config-only`",
+                present.name
+            )));
+        }
     };
     check_fixed(present, request)?;
     let mut wanted = present.clone();

@@ -8,8 +8,10 @@ use netd_api::network::{ConfigFrom, IpamView, NetworkContainer, PoolView};
 use netd_api::{Attachment, ContainerView, NetworkView};
 use netd_drivers::shown_options;
 use netd_model::container::Anchor;
+use netd_model::network::PoolWish;
 use netd_model::{
-    Container, ContainerName, ContainerState, Endpoint, NamespaceMode, Network, NetworkName, Phase,
+    Container, ContainerName, ContainerState, DriverSpec, Endpoint, NamespaceMode, Network,
+    NetworkName, Phase,
 };
 
 use crate::state::State;
@@ -25,6 +27,10 @@ pub(super) fn network(state: &State, network: &Network) -> NetworkView {
         Some((container.id.to_string(), member(container, &endpoint)))
     });
     let default_bridge = network.bridge().filter(|spec| spec.is_default);
+    let template = match &network.driver {
+        DriverSpec::Template(template) => Some(template),
+        DriverSpec::Bridge(_) | DriverSpec::Host | DriverSpec::Null => None,
+    };
     NetworkView {
         name: network.name.clone(),
         id: network.id,
@@ -35,13 +41,22 @@ pub(super) fn network(state: &State, network: &Network) -> NetworkView {
         ipam: IpamView {
             driver: "default".to_owned(),
             options: (!network.is_builtin()).then(BTreeMap::new),
-            config: network.pools.iter().map(pool).collect(),
+            config: match template {
+                Some(template) => template.pools.iter().map(wished_pool).collect(),
+                None => network.pools.iter().map(pool).collect(),
+            },
         },
         internal: network.policy.internal,
         attachable: network.attachable,
         ingress: false,
-        config_from: ConfigFrom::default(),
-        config_only: false,
+        config_from: ConfigFrom {
+            network: network
+                .config_from
+                .and_then(|from| state.network(from))
+                .map(|from| from.name.to_string())
+                .unwrap_or_default(),
+        },
+        config_only: template.is_some(),
         containers: containers.collect(),
         options: default_bridge.map_or_else(|| network.options.clone(), shown_options),
         labels: network.labels.clone(),
@@ -66,6 +81,19 @@ fn pool(pool: &netd_model::PoolSpec) -> PoolView {
             .unwrap_or_default(),
         gateway: pool.gateway.to_string(),
         auxiliary_addresses: pool.aux.clone(),
+    }
+}
+
+/// A pool of a configuration: only what was asked for.
+fn wished_pool(wish: &PoolWish) -> PoolView {
+    let text = |subnet: Option<netd_model::Subnet>| {
+        subnet.map(|subnet| subnet.to_string()).unwrap_or_default()
+    };
+    PoolView {
+        subnet: text(wish.subnet),
+        ip_range: text(wish.range),
+        gateway: wish.gateway.map(|ip| ip.to_string()).unwrap_or_default(),
+        auxiliary_addresses: wish.aux.clone(),
     }
 }
 

@@ -17,6 +17,7 @@ mod others;
 mod peace;
 mod random;
 mod steps;
+mod template;
 mod update;
 
 mod companions;

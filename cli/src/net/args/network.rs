@@ -18,7 +18,9 @@ Examples:
   net create --subnet 172.28.0.0/16 --ip-range 172.28.5.0/24 --gateway 172.28.5.254 br0
   net create --subnet 192.0.2.0/24 --aux-address printer=192.0.2.9 office
   net create --internal backend                           nothing goes in or out
-  net create -o com.docker.network.driver.mtu=1400 vpn")]
+  net create -o com.docker.network.driver.mtu=1400 vpn
+  net create --config-only --subnet 10.8.0.0/24 conf      no network yet, only what one would be
+  net create --config-from conf lab                       the network")]
 pub(in crate::net) struct CreateArgs {
     /// The driver [default: bridge]
     #[arg(short, long)]
@@ -38,6 +40,12 @@ pub(in crate::net) struct CreateArgs {
     /// Nothing goes in or out
     #[arg(long)]
     pub(in crate::net) internal: bool,
+    /// Only a configuration, which other networks are made from
+    #[arg(long, conflicts_with_all = ["internal", "attachable", "scope", "config_from"])]
+    pub(in crate::net) config_only: bool,
+    /// The configuration that says subnet, options, labels and resolvers
+    #[arg(long, value_name = "NETWORK", value_parser = word, add = complete::own_networks(), conflicts_with_all = ["subnet", "gateway", "ip_range", "aux_address", "label", "opt", "dns"])]
+    pub(in crate::net) config_from: Option<String>,
     /// How far it reaches: this host
     #[arg(long, value_parser = ["local"])]
     scope: Option<String>,

@@ -38,7 +38,9 @@ fn prune_fitting(client: &Client, filters: &[Filter]) -> Result<PruneReport, Fai
     let mut report = PruneReport::default();
     let now = Timestamp::now();
     let mut networks = client.networks()?;
-    networks.retain(|view| is_dangling(view) && leave_network(filters, view, now));
+    // A configuration has no containers by its nature, so it is no leftover.
+    networks
+        .retain(|view| is_dangling(view) && !view.config_only && leave_network(filters, view, now));
     for view in networks {
         match client.remove_network(&view.id.to_string()) {
             Ok(()) => report.networks.push(view.name),

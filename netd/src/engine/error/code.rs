@@ -16,7 +16,7 @@ impl EngineError {
             Self::Ambiguous { .. } => ErrorCode::Ambiguous,
             Self::NetworkExists { .. } | Self::ContainerExists { .. } => ErrorCode::NameTaken,
             Self::Builtin { .. } | Self::Configured { .. } => ErrorCode::Builtin,
-            Self::InUse { .. } => ErrorCode::NetworkInUse,
+            Self::InUse { .. } | Self::ConfigurationInUse { .. } => ErrorCode::NetworkInUse,
             Self::Name(_) => ErrorCode::InvalidName,
             Self::NotAPair { .. }
             | Self::Invalid(_)

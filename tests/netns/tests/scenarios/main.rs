@@ -32,6 +32,8 @@ mod s21_ports;
 
 mod s24_from_a_shell;
 
+mod configurations;
+
 mod update;
 
 mod reach;
