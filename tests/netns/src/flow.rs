@@ -122,6 +122,19 @@ impl<'a> Flow<'a> {
         }
     }
 
+    /// Ends flows at once and says what became of each.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    #[track_caller]
+    pub fn stop_all(flows: Vec<Self>) -> Vec<FlowReport> {
+        // Each waits for its last answers by itself.
+        for flow in &flows {
+            flow.machine.write(&format!("{}.stop", flow.file), "");
+        }
+        flows.into_iter().map(Self::stop).collect()
+    }
+
     /// Ends the flow and says what became of it.
     ///
     /// # Panics
@@ -131,7 +144,7 @@ impl<'a> Flow<'a> {
         self.machine.write(&format!("{}.stop", self.file), "");
         let code = self
             .background
-            .ends_within(std::time::Duration::from_secs(10));
+            .ends_within(std::time::Duration::from_secs(20));
         let text = self.machine.read(&self.file);
         assert!(code == 0, "{} ended with {code}: {text}", self.what);
         let said: serde_json::Value = serde_json::from_str(text.trim()).or_fail("read a report");

@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long answers may take after the last number was sent.
-const STRAGGLERS: Duration = Duration::from_secs(2);
+/// How long answers may take after the last number was sent, over UDP and over TCP, which waits longer each time that it sends
+/// again in vain.
+const STRAGGLERS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -60,7 +61,8 @@ fn answer_stream(stream: TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut writer = stream.try_clone()?;
     for (before, line) in BufReader::new(stream).lines().enumerate() {
-        writeln!(writer, "{} {}", line?, before + 1)?;
+        // In one piece, which is one packet.
+        writer.write_all(format!("{} {}\n", line?, before + 1).as_bytes())?;
     }
     Ok(())
 }
@@ -108,8 +110,8 @@ impl Answers {
         *last = Instant::now();
     }
 
-    fn report(&self, sent: u64) -> Result<()> {
-        let latest = Instant::now() + STRAGGLERS;
+    fn report(&self, sent: u64, stragglers: Duration) -> Result<()> {
+        let latest = Instant::now() + stragglers;
         while self.answered.load(Ordering::SeqCst) < sent && Instant::now() < latest {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -139,7 +141,7 @@ fn ask_udp(target: &str, pace: &Pace<'_>) -> Result<()> {
         }
     });
     let sent = pace.keep(|number| _ = socket.send(number.to_string().as_bytes()));
-    answers.report(sent)
+    answers.report(sent, STRAGGLERS.0)
 }
 
 fn ask_tcp(target: &str, pace: &Pace<'_>) -> Result<()> {
@@ -153,6 +155,6 @@ fn ask_tcp(target: &str, pace: &Pace<'_>) -> Result<()> {
             answers.note(&line, &mut last);
         }
     });
-    let sent = pace.keep(|number| _ = writeln!(stream, "{number}"));
-    answers.report(sent)
+    let sent = pace.keep(|number| _ = stream.write_all(format!("{number}\n").as_bytes()));
+    answers.report(sent, STRAGGLERS.1)
 }

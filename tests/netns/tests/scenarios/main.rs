@@ -16,6 +16,8 @@ mod s07_stop_and_start;
 
 mod s08_options;
 
+mod s12_live_restore;
+
 mod s13_two_bridges;
 
 mod s14_allowed_networks;
