@@ -105,7 +105,12 @@ fn check(network: &Network, spec: &BridgeSpec) -> Result<(), PlanError> {
             .iter()
             .any(|pool| pool.subnet.contains(gateway))
     };
-    if let Some(gateway) = spec.gateway_override.filter(|gateway| !reachable(*gateway)) {
+    let overrides = [spec.gateway_override, spec.gateway_override_v6];
+    if let Some(gateway) = overrides
+        .into_iter()
+        .flatten()
+        .find(|gateway| !reachable(*gateway))
+    {
         return Err(PlanError::GatewayOutside {
             network: name(),
             gateway,
@@ -171,7 +176,7 @@ pub fn plan_endpoint(
         bridge: Some(spec.bridge.clone()),
         // A container that calls its own published port gets the frames back through the port they came by.
         hairpin: true,
-        isolated: isolated(network, spec),
+        isolated: isolated(spec),
         mtu_bytes: mtu_bytes(spec),
         up: true,
         peer: Some(netns),
@@ -196,25 +201,25 @@ pub fn plan_endpoint(
 
 /// Whether the ports of a network without icc are isolated from each other, besides what the firewall says.
 ///
-/// On a bridge of our own the firewall decides, for it is filtered: neighbours meet only at published ports. Two cases
-/// are left where no rule of ours would stop them:
-/// - a bridge of the administrator's. To filter it would subject its other ports to our rules, a virtual machine's or
-///   the uplink's, so it stays as it is.
-/// - a network with IPv6, for which there are no rules.
+/// On a bridge of our own the firewall decides, for it is filtered: neighbours meet only at published ports. A bridge of
+/// the administrator's is left where no rule of ours would stop them: to filter it would subject its other ports to
+/// our rules, a virtual machine's or the uplink's, so it stays as it is.
 ///
 /// Isolated ports keep a neighbour from a published port too while `net.bridge.bridge-nf-call-iptables` is 1 or the
 /// bridge is filtered: the kernel then turns such a packet round inside the bridge. That is too little rather than too
 /// much.
-fn isolated(network: &Network, spec: &BridgeSpec) -> bool {
-    !spec.icc && (!spec.owned || has_ipv6(network))
+fn isolated(spec: &BridgeSpec) -> bool {
+    !spec.icc && !spec.owned
 }
 
 /// The next hop out of the network in the family of `lease`: the bridge, unless the administrator named another.
 #[must_use]
 pub fn gateway_for(network: &Network, spec: &BridgeSpec, lease: &Lease) -> Option<IpAddr> {
     let same_family = |gateway: &IpAddr| gateway.is_ipv4() == lease.address.is_ipv4();
-    spec.gateway_override
-        .filter(same_family)
+    [spec.gateway_override, spec.gateway_override_v6]
+        .into_iter()
+        .flatten()
+        .find(same_family)
         .or_else(|| pool_of(network, lease).map(|pool| pool.gateway))
 }
 

@@ -87,6 +87,7 @@ impl BridgeOptions {
             icc: self.icc,
             host_binding: self.host_binding,
             gateway_override: None,
+            gateway_override_v6: None,
         })
     }
 }

@@ -111,16 +111,21 @@ pub enum PlanError {
     },
 }
 
-/// What the host needs for any network at all.
+/// What the host needs for any network at all: forwarding of each IP version.
 #[must_use]
-pub fn plan_host(forwarding: Forwarding) -> HostState {
+pub fn plan_host(ipv4: Forwarding, ipv6: Forwarding) -> HostState {
     let mut state = HostState::default();
-    match forwarding {
-        Forwarding::TurnOn => {
-            let key = Sysctl::global("ipv4/ip_forward");
-            state.sysctls.insert(key, "1".to_owned());
+    for (forwarding, key) in [
+        (ipv4, "ipv4/ip_forward"),
+        (ipv6, "ipv6/conf/all/forwarding"),
+    ] {
+        match forwarding {
+            Forwarding::TurnOn => {
+                let key = Sysctl::global(key);
+                state.sysctls.insert(key, "1".to_owned());
+            }
+            Forwarding::LeaveAlone => {}
         }
-        Forwarding::LeaveAlone => {}
     }
     state
 }
@@ -160,12 +165,16 @@ mod tests {
 
     #[test]
     fn forwarding_is_turned_on_only_when_wanted() {
-        assert_eq!(plan_host(Forwarding::LeaveAlone), HostState::default());
-        let state = plan_host(Forwarding::TurnOn);
-        let written: Vec<_> = state.sysctls.iter().collect();
-        assert_eq!(written.len(), 1);
-        assert_eq!(written[0].0.path(), "ipv4/ip_forward");
-        assert_eq!(written[0].1, "1");
+        use Forwarding::{LeaveAlone, TurnOn};
+        let written = |ipv4, ipv6| -> Vec<String> {
+            let sysctls = plan_host(ipv4, ipv6).sysctls;
+            let text = |(key, value): (&Sysctl, &String)| format!("{}={value}", key.path());
+            sysctls.iter().map(text).collect()
+        };
+        assert_eq!(plan_host(LeaveAlone, LeaveAlone), HostState::default());
+        assert_eq!(written(TurnOn, LeaveAlone), ["ipv4/ip_forward=1"]);
+        assert_eq!(written(LeaveAlone, TurnOn), ["ipv6/conf/all/forwarding=1"]);
+        assert_eq!(written(TurnOn, TurnOn).len(), 2);
     }
 
     #[test]
@@ -177,7 +186,11 @@ mod tests {
         let mut none = network("none", 3, &[]);
         none.driver = DriverSpec::Null;
         let mut template = network("template", 4, &[]);
-        template.driver = DriverSpec::Template(netd_model::network::Template { pools: Vec::new() });
+        template.driver = DriverSpec::Template(netd_model::network::Template {
+            ipv4: None,
+            ipv6: None,
+            pools: Vec::new(),
+        });
         for network in [leaving, host, none, template] {
             let plan = plan_network(&network, INSTANCE);
             assert_eq!(plan, Ok(NetworkPlan::default()), "{}", network.name);

@@ -114,6 +114,20 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`KernelError`] when it cannot be read.
     fn forwards_ipv4(&self) -> Result<bool, KernelError>;
 
+    /// Whether the kernel forwards IPv6 packets now, on all interfaces. False in a kernel without IPv6.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it cannot be read.
+    fn forwards_ipv6(&self) -> Result<bool, KernelError>;
+
+    /// Has the host heed router advertisements although it becomes a router itself: interfaces that heed them as a host
+    /// (`accept_ra` is 1) would no longer, and so lose their addresses and the default route, once forwarding is on
+    /// (ip-sysctl.rst `accept_ra`). Tells which interfaces those were.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a parameter cannot be read or written.
+    fn keep_router_advertisements(&self) -> Result<Vec<IfName>, KernelError>;
+
     /// Tells a running process from a later one with the same number.
     ///
     /// # Errors

@@ -113,11 +113,20 @@ pub struct BridgeSpec {
     pub host_binding: IpAddr,
     /// Gateway that containers use when it is not the bridge itself (`"default-gateway"` in daemon.json).
     pub gateway_override: Option<IpAddr>,
+    /// The same for IPv6 (`"default-gateway-v6"`).
+    #[serde(default)]
+    pub gateway_override_v6: Option<IpAddr>,
 }
 
 /// A configuration's address pools, as they were asked for: each network that is made from it chooses the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
+    /// Whether its networks have IPv4 addresses; `None` if nothing was said.
+    #[serde(default)]
+    pub ipv4: Option<bool>,
+    /// Whether its networks have IPv6 addresses; `None` if nothing was said.
+    #[serde(default)]
+    pub ipv6: Option<bool>,
     /// At most one of each family.
     pub pools: Vec<PoolWish>,
 }

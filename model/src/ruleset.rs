@@ -27,6 +27,8 @@ pub struct HostRules {
     /// Policy DROP on forwarded packets: set only when netd itself turned forwarding on, so that the host does not
     /// become a router for strangers.
     pub drop_forwarded: bool,
+    /// The same for IPv6.
+    pub drop_forwarded_v6: bool,
 }
 
 /// One bridge network.
@@ -62,6 +64,8 @@ pub struct EndpointRules {
 /// One change of the wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RulesetChange {
+    /// Replace what holds for the host as a whole.
+    SetHost(HostRules),
     /// Put or replace a network's rules.
     PutNetwork(NetworkId, NetworkRules),
     /// Remove a network's rules, and what it is allowed.
@@ -80,6 +84,10 @@ impl Ruleset {
     /// Makes one change, and says what undoes it. Removing what is not there changes nothing.
     pub fn change(&mut self, change: RulesetChange) -> Vec<RulesetChange> {
         match change {
+            RulesetChange::SetHost(rules) => {
+                let before = std::mem::replace(&mut self.host, rules);
+                vec![RulesetChange::SetHost(before)]
+            }
             RulesetChange::PutNetwork(id, rules) => vec![match self.networks.insert(id, rules) {
                 Some(before) => RulesetChange::PutNetwork(id, before),
                 None => RulesetChange::RemoveNetwork(id),

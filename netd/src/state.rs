@@ -26,6 +26,7 @@ use crate::store::{Change, Reservation, Snapshot};
 pub struct State {
     instance: InstanceId,
     forwarding_turned_on: Option<String>,
+    ipv6_forwarding_turned_on: Option<String>,
     networks: BTreeMap<NetworkId, Arc<Network>>,
     network_names: BTreeMap<NetworkName, NetworkId>,
     /// With each network, those that it may talk to; each pair stands at both.
@@ -62,6 +63,7 @@ impl State {
         let mut state = Self {
             instance: snapshot.instance,
             forwarding_turned_on: snapshot.forwarding_turned_on,
+            ipv6_forwarding_turned_on: snapshot.ipv6_forwarding_turned_on,
             networks: BTreeMap::new(),
             network_names: BTreeMap::new(),
             allowed: BTreeMap::new(),
@@ -108,6 +110,12 @@ impl State {
     #[must_use]
     pub fn forwarding_turned_on(&self) -> Option<&str> {
         self.forwarding_turned_on.as_deref()
+    }
+
+    /// The boot and namespace in which netd turned forwarding of IPv6 on.
+    #[must_use]
+    pub fn ipv6_forwarding_turned_on(&self) -> Option<&str> {
+        self.ipv6_forwarding_turned_on.as_deref()
     }
 
     /// A rank that nothing had before.

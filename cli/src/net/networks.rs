@@ -31,6 +31,8 @@ pub(super) fn create(client: &Client, args: CreateArgs) -> Result<(), Failure> {
         name: args.name,
         driver: args.driver,
         internal: args.internal,
+        ipv4: args.ipv4,
+        ipv6: args.ipv6,
         attachable: args.attachable,
         pools,
         options: args.opt.into_iter().collect(),

@@ -107,7 +107,7 @@ fn without_icc_ports_are_isolated_where_the_firewall_would_not_decide() {
     };
     let (v4, both) = (&["10.0.0.0/24"][..], &["10.0.0.0/24", "fd00::/64"][..]);
     assert!(!isolated(true, false, v4));
-    assert!(isolated(true, false, both));
+    assert!(!isolated(true, false, both));
     assert!(isolated(false, false, v4));
     for (owned, subnets) in [(true, v4), (true, both), (false, v4)] {
         assert!(!isolated(owned, true, subnets));

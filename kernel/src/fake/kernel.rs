@@ -98,6 +98,19 @@ impl Kernel for FakeKernel {
         Ok(value.is_some_and(|value| value != "0"))
     }
 
+    fn forwards_ipv6(&self) -> Result<bool, KernelError> {
+        let key = Sysctl::global("ipv6/conf/all/forwarding");
+        let value = self
+            .0
+            .read(|machine| machine.read_sysctl(machine.host, &key))?;
+        Ok(value.is_some_and(|value| value != "0"))
+    }
+
+    fn keep_router_advertisements(&self) -> Result<Vec<IfName>, KernelError> {
+        self.0
+            .change(|machine| machine.keep_router_advertisements())?
+    }
+
     fn identify(&self, pid: u32) -> Result<Supervisor, AdoptError> {
         let process = self.0.read(|machine| machine.supervisor_of(pid));
         let process = process.map_err(KernelError::from)?;

@@ -95,6 +95,22 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// What [`crate::Kernel::keep_router_advertisements`] promises.
+    pub(super) fn keep_router_advertisements(&mut self) -> Result<Vec<IfName>, KernelError> {
+        let heeds = |name: &IfName| Sysctl::of_interface("ipv6", name, "accept_ra");
+        let host = self.host;
+        let links = &self.reach(None)?.links;
+        let names: Vec<IfName> = links.keys().cloned().collect();
+        let is_host = |name: &IfName| self.read_sysctl(host, &heeds(name)).as_deref() == Some("1");
+        let kept: Vec<IfName> = names.into_iter().filter(is_host).collect();
+        for name in &kept {
+            self.write_sysctl(None, &heeds(name), "2")?;
+        }
+        Ok(kept)
+    }
+}
+
 /// What a parameter says before anyone writes it.
 fn initial(key: &Sysctl) -> &'static str {
     match key.path().rsplit('/').next() {

@@ -146,6 +146,19 @@ impl Kernel for Linux {
         Ok(read.as_deref() == Some("1"))
     }
 
+    fn forwards_ipv6(&self) -> Result<bool, KernelError> {
+        let read = self
+            .home
+            .read_parameter(&Sysctl::global("ipv6/conf/all/forwarding"))
+            .map_err(refused("read ipv6/conf/all/forwarding"))?;
+        Ok(read.as_deref() == Some("1"))
+    }
+
+    fn keep_router_advertisements(&self) -> Result<Vec<IfName>, KernelError> {
+        sysctl::keep_router_advertisements(&self.home)
+            .map_err(refused("keep router advertisements for the host"))
+    }
+
     fn identify(&self, pid: u32) -> Result<Supervisor, AdoptError> {
         processes::process(pid).ok_or(AdoptError::NoSuchProcess { pid })
     }

@@ -16,7 +16,7 @@ use super::namespace::Namespace;
 use super::resolver::ADDRESS;
 use super::sandboxes::Pin;
 use super::session::errno;
-use crate::nftables::batch::{Batch, Policy};
+use crate::nftables::batch::Batch;
 use crate::nftables::chains::{OUTPUT, TRANSLATION, hooked};
 use crate::nftables::words::{Family, Field, Rule};
 
@@ -44,7 +44,7 @@ pub(super) fn redirect(namespace: &Namespace, port: u16) -> io::Result<()> {
     let mut batch = Batch::of(NetfilterProtoFamily::IPv4, TABLE);
     batch.make_table();
     let chain = hooked(CHAIN, ("nat", OUTPUT, TRANSLATION), Vec::new());
-    batch.make_chain(&chain, Policy::Accept);
+    batch.make_chain(&chain);
     batch.empty_chain(CHAIN);
     for protocol in PROTOCOLS {
         let rule = Rule::any()

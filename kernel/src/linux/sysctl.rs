@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
+use netd_model::IfName;
 use netd_model::desired::Sysctl;
 use nix::libc::ENOENT;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -15,6 +16,10 @@ use super::namespace::Namespace;
 
 /// Where the parameters are.
 const ROOT: &str = "/proc/sys/net";
+
+/// Values of `accept_ra` (ip-sysctl.rst).
+const AS_A_HOST: &str = "1";
+const AS_A_ROUTER_TOO: &str = "2";
 
 /// The directories of a namespace's parameters. Absent in a kernel without the family.
 pub(super) struct Parameters {
@@ -34,6 +39,37 @@ impl Parameters {
             ipv6: directory("ipv6"),
         }
     }
+}
+
+/// What [`crate::Kernel::keep_router_advertisements`] promises.
+pub(super) fn keep_router_advertisements(home: &Namespace) -> io::Result<Vec<IfName>> {
+    let all = home.run(|| {
+        let found = std::fs::read_dir(format!("{ROOT}/ipv6/conf"));
+        match found {
+            Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(Vec::new()),
+            found => found?
+                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                .collect::<io::Result<Vec<String>>>(),
+        }
+    })?;
+    let mut kept = Vec::new();
+    // `default` is what interfaces begin with that are yet to come; `all` has no meaning here.
+    for name in all
+        .iter()
+        .filter(|name| !matches!(name.as_str(), "all" | "lo"))
+    {
+        let Ok(interface) = IfName::new(name) else {
+            continue;
+        };
+        let key = Sysctl::of_interface("ipv6", &interface, "accept_ra");
+        if home.read_parameter(&key)?.as_deref() == Some(AS_A_HOST) {
+            home.write_parameter(&key, AS_A_ROUTER_TOO)?;
+            if name != "default" {
+                kept.push(interface);
+            }
+        }
+    }
+    Ok(kept)
 }
 
 impl Namespace {

@@ -27,13 +27,6 @@ const LIST_ELEMENT: u16 = 1;
 /// `NFTA_DATA_VALUE` (linux/netfilter/nf_tables.h).
 const DATA_VALUE: u16 = 1;
 
-/// What becomes of forwarded packets that no rule decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Policy {
-    Accept,
-    Drop,
-}
-
 /// A transaction about one table.
 pub(crate) struct Batch {
     family: NetfilterProtoFamily,
@@ -126,8 +119,8 @@ impl Batch {
         );
     }
 
-    /// Makes a chain, or sets its policy; one that is there keeps its rules.
-    pub(crate) fn make_chain(&mut self, chain: &Chain, policy: Policy) {
+    /// Makes a chain; one that is there keeps its rules.
+    pub(crate) fn make_chain(&mut self, chain: &Chain) {
         let mut attributes = vec![
             ChainAttribute::Table(self.table.clone()),
             ChainAttribute::Name(chain.name.to_owned()),
@@ -139,10 +132,6 @@ impl Batch {
                     Hook::Number(HookNumber::Inet(InetHookNumber::from(hook.number))),
                     Hook::Priority(hook.priority.cast_unsigned()),
                 ]),
-                ChainAttribute::Policy(match policy {
-                    Policy::Accept => 1,
-                    Policy::Drop => 0,
-                }),
             ]);
         }
         self.push(

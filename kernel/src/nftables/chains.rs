@@ -45,14 +45,11 @@ pub(super) fn chains() -> Vec<Chain> {
         hooked("guard", ("filter", PREROUTING, -300), guard()),
         hooked("prerouting", ("nat", PREROUTING, TRANSLATION), arriving()),
         hooked("output", ("nat", OUTPUT, TRANSLATION), asked_by_host()),
-        hooked(FORWARDING, ("filter", FORWARD, 0), forward()),
+        hooked("forward", ("filter", FORWARD, 0), forward()),
         hooked("postrouting", ("nat", POSTROUTING, 100), leaving()),
     ]);
     chains
 }
-
-/// The chain whose policy is DROP when only netd wants forwarding.
-pub(super) const FORWARDING: &str = "forward";
 
 /// The chain for neighbours that are kept apart.
 pub(super) const NEIGHBOURS: &str = "neighbours";
@@ -168,6 +165,12 @@ fn forward() -> Vec<(Rule, &'static str)> {
         (
             Rule::any().within(Set::Bridges, &[In]).so(Target::Accept),
             "out of a network",
+        ),
+        (
+            Rule::any()
+                .within(Set::OwnOnly, &[Field::Version])
+                .so(Target::Drop),
+            "the host is no router for strangers",
         ),
     ]
 }

@@ -15,6 +15,7 @@ use super::words::{Family, Target};
 /// An entry of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Entry {
+    Host,
     Network(NetworkId),
     Pair(NetworkPair),
     Endpoint(EndpointId),
@@ -48,7 +49,8 @@ pub(super) fn all(wanted: &Ruleset) -> BTreeMap<Entry, Elements> {
     let networks = wanted.networks.keys().map(|id| Entry::Network(*id));
     let pairs = wanted.allowed.iter().map(|pair| Entry::Pair(*pair));
     let endpoints = wanted.endpoints.keys().map(|id| Entry::Endpoint(*id));
-    networks
+    std::iter::once(Entry::Host)
+        .chain(networks)
         .chain(pairs)
         .chain(endpoints)
         .map(|entry| (entry, of(wanted, entry)))
@@ -60,6 +62,18 @@ pub(super) fn all(wanted: &Ruleset) -> BTreeMap<Entry, Elements> {
 pub(super) fn of(wanted: &Ruleset, entry: Entry) -> Elements {
     let mut elements = Elements::new();
     match entry {
+        Entry::Host => {
+            let host = wanted.host;
+            for (family, own_only) in [
+                (Family::V4, host.drop_forwarded),
+                (Family::V6, host.drop_forwarded_v6),
+            ] {
+                if own_only {
+                    let version = Piece::Byte(family.number());
+                    elements.insert(key(Set::OwnOnly, &[version]), Value::Nothing);
+                }
+            }
+        }
         Entry::Network(id) => {
             if let Some(network) = wanted.networks.get(&id) {
                 add_network(&mut elements, network);

@@ -30,7 +30,7 @@ use netd_model::Ruleset;
 use netd_model::ruleset::RulesetChange;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use self::batch::{Batch, Policy};
+use self::batch::Batch;
 use self::elements::{Elements, Entry};
 use self::sets::Set;
 use self::standing::StandingRule;
@@ -57,7 +57,6 @@ struct Inner {
 
 /// What netd made, as far as it knows.
 struct Memory {
-    policy: Policy,
     entries: BTreeMap<Entry, Elements>,
 }
 
@@ -111,7 +110,7 @@ fn try_out() -> io::Result<(Session, Vec<StandingRule>)> {
         trial.remove_table();
     }
     trial.make_dormant_table();
-    make(&mut trial, Policy::Accept);
+    make(&mut trial);
     session.transaction(trial.into_messages())?;
     let rules = own_rules(&mut session, TRIAL);
     let mut end = Batch::new(TRIAL);
@@ -129,34 +128,19 @@ fn own_rules(session: &mut Session, table: &str) -> io::Result<Vec<StandingRule>
 }
 
 /// The whole table without elements, except that chains of the user keep their rules.
-fn make(batch: &mut Batch, policy: Policy) {
+fn make(batch: &mut Batch) {
     batch.make_table();
     for set in Set::all() {
         batch.make_set(set);
     }
     let chains = chains::chains();
     for chain in &chains {
-        let is_forwarding = chain.name == chains::FORWARDING;
-        batch.make_chain(
-            chain,
-            if is_forwarding {
-                policy
-            } else {
-                Policy::Accept
-            },
-        );
+        batch.make_chain(chain);
     }
     for chain in chains {
         if chain.name != chains::USER {
             batch.fill_chain(chain);
         }
-    }
-}
-
-fn policy(wanted: &Ruleset) -> Policy {
-    match wanted.host.drop_forwarded {
-        true => Policy::Drop,
-        false => Policy::Accept,
     }
 }
 
@@ -189,13 +173,13 @@ impl Inner {
         let mut batch = Batch::new(TABLE);
         if exists == Some(0) {
             let before = standing::elements(&mut self.session, TABLE)?;
-            make(&mut batch, policy(wanted));
+            make(&mut batch);
             difference(&mut batch, &before, &after);
         } else {
             if exists.is_some() {
                 batch.remove_table();
             }
-            make(&mut batch, policy(wanted));
+            make(&mut batch);
             difference(&mut batch, &Elements::new(), &after);
         }
         if let Err(error) = self.session.transaction(batch.into_messages()) {
@@ -203,14 +187,11 @@ impl Inner {
             // A set of another kind under a name of ours, say: nothing of it can be kept.
             let mut batch = Batch::new(TABLE);
             batch.remove_table();
-            make(&mut batch, policy(wanted));
+            make(&mut batch);
             difference(&mut batch, &Elements::new(), &after);
             self.session.transaction(batch.into_messages())?;
         }
-        self.memory = Some(Memory {
-            policy: policy(wanted),
-            entries,
-        });
+        self.memory = Some(Memory { entries });
         Ok(())
     }
 
@@ -219,9 +200,6 @@ impl Inner {
         let Some(memory) = &mut self.memory else {
             return self.rebuild(wanted);
         };
-        if memory.policy != policy(wanted) {
-            return self.rebuild(wanted);
-        }
         let (mut before, mut after) = (Elements::new(), Elements::new());
         let mut changed = Vec::new();
         for entry in touched {
@@ -258,6 +236,7 @@ impl Inner {
     /// The entries whose elements a change may concern that is made in `wanted`.
     fn touched(&self, wanted: &Ruleset, change: &RulesetChange) -> Vec<Entry> {
         match change {
+            RulesetChange::SetHost(_) => vec![Entry::Host],
             RulesetChange::PutEndpoint(id, _) | RulesetChange::RemoveEndpoint(id) => {
                 vec![Entry::Endpoint(*id)]
             }
@@ -271,7 +250,7 @@ impl Inner {
                 }
                 let pairs = self.known().filter(|entry| match entry {
                     Entry::Pair(pair) => pair.has(*id),
-                    Entry::Network(_) | Entry::Endpoint(_) => false,
+                    Entry::Host | Entry::Network(_) | Entry::Endpoint(_) => false,
                 });
                 let endpoints = wanted
                     .endpoints
@@ -295,10 +274,6 @@ impl Inner {
         if flags != 0 {
             sentences.push(format!("table inet {TABLE} has flags (dormant?)"));
         }
-        if standing::policy(&mut self.session, TABLE)? != Some(policy(wanted)) {
-            let chain = chains::FORWARDING;
-            sentences.push(format!("chain {chain} has another policy"));
-        }
         if own_rules(&mut self.session, TABLE)? != self.rules {
             sentences.push(format!("rules of table inet {TABLE} were changed"));
         }
@@ -313,8 +288,7 @@ impl Inner {
         };
         sentences.extend(lacking(&wished, &stands, "is missing in"));
         sentences.extend(lacking(&stands, &wished, "is too much in"));
-        let policy = policy(wanted);
-        self.memory = sentences.is_empty().then_some(Memory { policy, entries });
+        self.memory = sentences.is_empty().then_some(Memory { entries });
         Ok(sentences)
     }
 }

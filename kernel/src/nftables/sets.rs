@@ -6,6 +6,7 @@
 use super::words::Family;
 
 /// Data types in nft's numbers, which only make listings readable (nftables include/datatype.h).
+const TYPE_IP_VERSION: u32 = 2;
 const TYPE_IPV4_ADDRESS: u32 = 7;
 const TYPE_IPV6_ADDRESS: u32 = 8;
 const TYPE_PROTOCOL: u32 = 12;
@@ -21,6 +22,8 @@ const VERDICT_BYTES: u32 = 16;
 /// One part of a key or value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
+    /// An IP version.
+    Version,
     /// An interface's name, 16 bytes with NULs behind.
     Interface,
     /// An address.
@@ -37,13 +40,14 @@ impl Part {
         match self {
             Self::Interface => 16,
             Self::Address(family) => family.address_bytes(),
-            Self::Protocol => 1,
+            Self::Version | Self::Protocol => 1,
             Self::Port => 2,
         }
     }
 
     const fn kind(self) -> u32 {
         match self {
+            Self::Version => TYPE_IP_VERSION,
             Self::Interface => TYPE_INTERFACE_NAME,
             Self::Address(Family::V4) => TYPE_IPV4_ADDRESS,
             Self::Address(Family::V6) => TYPE_IPV6_ADDRESS,
@@ -69,6 +73,8 @@ pub(super) fn concatenation(parts: &[Part]) -> (u32, u32) {
 /// A set or map of netd's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Set {
+    /// IP versions of which only what concerns a network is forwarded.
+    OwnOnly,
     /// Bridges of all networks.
     Bridges,
     /// Bridges of internal networks: nothing in, nothing out.
@@ -113,7 +119,7 @@ impl Set {
     /// All of them.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let of_both = |make: fn(Family) -> Self| Family::BOTH.map(make);
-        [Self::Bridges, Self::Internal, Self::Pairs]
+        [Self::OwnOnly, Self::Bridges, Self::Internal, Self::Pairs]
             .into_iter()
             .chain(of_both(Self::Home))
             .chain(of_both(Self::Kept))
@@ -126,6 +132,7 @@ impl Set {
     /// Its name in the table.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::OwnOnly => "own_only",
             Self::Bridges => "bridges",
             Self::Internal => "internal",
             Self::Pairs => "pairs",
@@ -150,6 +157,7 @@ impl Set {
         const V4: Part = Address(Family::V4);
         const V6: Part = Address(Family::V6);
         match self {
+            Self::OwnOnly => &[Part::Version],
             Self::Bridges | Self::Internal => &[Interface],
             Self::Pairs => &[Interface, Interface],
             Self::Home(Family::V4) => &[V4, Interface],
@@ -166,9 +174,12 @@ impl Set {
     pub(super) const fn keys(self) -> Keys {
         match self {
             Self::Home(_) | Self::Kept(_) | Self::Masqueraded(_) | Self::Ranges(_) => Keys::Spans,
-            Self::Bridges | Self::Internal | Self::Pairs | Self::Ports(_) | Self::PortsAt(_) => {
-                Keys::Exact
-            }
+            Self::OwnOnly
+            | Self::Bridges
+            | Self::Internal
+            | Self::Pairs
+            | Self::Ports(_)
+            | Self::PortsAt(_) => Keys::Exact,
         }
     }
 
@@ -176,7 +187,8 @@ impl Set {
     pub(super) const fn gives(self) -> Gives {
         use Part::{Address, Port};
         match self {
-            Self::Bridges
+            Self::OwnOnly
+            | Self::Bridges
             | Self::Internal
             | Self::Home(_)
             | Self::Kept(_)

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, NfTablesMessage, RuleAttribute, RuleMessage, SetElementList,
-    SetElementMessage, TableAttribute, TableMessage,
+    NfTablesMessage, RuleAttribute, RuleMessage, SetElementList, SetElementMessage, TableAttribute,
+    TableMessage,
 };
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use nix::libc;
 
-use super::batch::Policy;
-use super::chains::{FORWARDING, NEIGHBOURS};
+use super::chains::NEIGHBOURS;
 use super::elements::{Elements, Key, Value};
 use super::sets::Set;
 use super::words::Target;
@@ -21,10 +20,9 @@ use crate::linux::session::{Session, errno};
 /// Size of a `struct nfgenmsg` in bytes (linux/netfilter/nfnetlink.h), which stands before the attributes.
 const HEADER_BYTES: usize = 4;
 
-/// Attributes of a table, a chain, a rule, a set's elements, an element, its data and a verdict
+/// Attributes of a table, a rule, a set's elements, an element, its data and a verdict
 /// (linux/netfilter/nf_tables.h).
 const TABLE_FLAGS: u16 = 2;
-const CHAIN_POLICY: u16 = 5;
 const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
 const ELEMENTS: u16 = 3;
@@ -57,26 +55,6 @@ pub(super) fn table_flags(session: &mut Session, table: &str) -> io::Result<Opti
         Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(None),
         Err(error) => Err(error),
         Ok(flags) => Ok(Some(flags.unwrap_or_default())),
-    }
-}
-
-/// The policy of the chain for forwarded packets; `None` if it is not there.
-pub(super) fn policy(session: &mut Session, table: &str) -> io::Result<Option<Policy>> {
-    let attributes = vec![
-        ChainAttribute::Table(table.to_owned()),
-        ChainAttribute::Name(FORWARDING.to_owned()),
-    ];
-    let message = about(NfTablesMessage::GetChain(ChainMessage { attributes }));
-    let policy = session.get(message, |payload| {
-        let value = attribute(payload.get(HEADER_BYTES..)?, CHAIN_POLICY)?;
-        match u32::from_be(u32_at(value, 0)?) {
-            ACCEPT => Some(Policy::Accept),
-            _ => Some(Policy::Drop),
-        }
-    });
-    match policy {
-        Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(None),
-        other => other,
     }
 }
 

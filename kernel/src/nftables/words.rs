@@ -53,7 +53,7 @@ impl Family {
     pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
     /// `NFPROTO_IPV4`, `NFPROTO_IPV6` (linux/netfilter.h).
-    const fn number(self) -> u8 {
+    pub(crate) const fn number(self) -> u8 {
         match self {
             Self::V4 => 2,
             Self::V6 => 10,
@@ -80,6 +80,8 @@ impl Family {
 /// Something of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
+    /// Its IP version.
+    Version,
     /// Name of the interface it came by.
     In,
     /// Name of the interface it leaves by.
@@ -100,7 +102,7 @@ impl Field {
         match self {
             Self::In | Self::Out => 4,
             Self::Source(family) | Self::Destination(family) => family.address_bytes() / 4,
-            Self::Protocol | Self::Port => 1,
+            Self::Version | Self::Protocol | Self::Port => 1,
         }
     }
 
@@ -110,6 +112,7 @@ impl Field {
         match self {
             Self::In => meta(MetaKey::Iifname),
             Self::Out => meta(MetaKey::Oifname),
+            Self::Version => meta(MetaKey::Nfproto),
             Self::Protocol => meta(MetaKey::L4Proto),
             Self::Source(family) => header(
                 NETWORK_HEADER,
@@ -187,13 +190,7 @@ impl Rule {
 
     /// Packets of one IP version.
     pub(super) fn of(family: Family) -> Self {
-        let version = Expressions::Meta(vec![
-            Meta::DestinationRegister(register(0)),
-            Meta::Key(MetaKey::Nfproto),
-        ]);
-        Self::any()
-            .then(version)
-            .then(compare(Operator::Equal, vec![family.number()]))
+        Self::any().with(Field::Version, &[family.number()])
     }
 
     /// Whose `fields` are an element of `set`.

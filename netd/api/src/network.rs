@@ -21,7 +21,13 @@ pub struct NetworkRequest {
     /// Shown again in the view.
     #[serde(default)]
     pub attachable: bool,
-    /// Address pools; empty lets the daemon choose one.
+    /// Whether containers get IPv4 addresses; `None` means yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<bool>,
+    /// Whether containers get IPv6 addresses; `None` means: if a pool is of IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<bool>,
+    /// Address pools; one is chosen for each family that has none here.
     #[serde(default)]
     pub pools: Vec<PoolRequest>,
     /// The driver's options under Docker's names.

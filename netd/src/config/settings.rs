@@ -10,6 +10,7 @@ use netd_model::{IfName, IpNetwork, Subnet};
 use serde::Deserialize;
 
 use super::Options;
+use super::ipv6::Ipv6Settings;
 
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, clap::ValueEnum)]
@@ -55,6 +56,8 @@ pub struct Settings {
     pub fixed_cidr: Option<Subnet>,
     /// Gateway for containers of the default network.
     pub default_gateway: Option<IpAddr>,
+    /// IPv6 of the default network, if it has any.
+    pub ipv6: Option<Ipv6Settings>,
     /// Directory of the store.
     pub data_root: PathBuf,
     /// Directory of files that live as long as the machine runs.
@@ -99,7 +102,11 @@ pub enum SettingsError {
 /// Least MTU of IPv4 (RFC 791) and largest of an Ethernet interface here.
 const MTU_BYTES: std::ops::RangeInclusive<u32> = 68..=65535;
 
-fn wrong(key: &'static str, value: impl ToString, reason: impl Into<String>) -> SettingsError {
+pub(super) fn wrong(
+    key: &'static str,
+    value: impl ToString,
+    reason: impl Into<String>,
+) -> SettingsError {
     SettingsError::Value {
         key,
         value: value.to_string(),
@@ -124,6 +131,11 @@ impl Settings {
     pub fn new(options: Options) -> Result<Self, SettingsError> {
         check_default_bridge(&options)?;
         let dns = resolver_settings(&options)?;
+        let ipv6 = super::ipv6::settings(&options)?;
+        if options.ip6tables == Some(false) {
+            let reason = "nothing would keep networks with IPv6 apart; leave it out, and make no such network if you want none";
+            return Err(wrong("ip6tables", false, reason));
+        }
         if options.icc == Some(false) && options.iptables == Some(false) {
             let reason = "containers are kept apart by firewall rules; leave one of them out";
             return Err(SettingsError::Conflict {
@@ -134,9 +146,6 @@ impl Settings {
         }
         if let Some(mtu) = options.mtu.filter(|mtu| !MTU_BYTES.contains(mtu)) {
             return Err(wrong("mtu", mtu, "an MTU has 68 to 65535 bytes"));
-        }
-        if let Some(ip) = options.ip.filter(IpAddr::is_ipv6) {
-            return Err(wrong("ip", ip, "this version publishes on IPv4 addresses"));
         }
         let firewall_backend = match options.firewall_backend.as_deref() {
             None | Some("iptables") => Backend::Iptables,
@@ -183,6 +192,7 @@ impl Settings {
             firewall_backend,
             fixed_cidr: options.fixed_cidr,
             default_gateway: options.default_gateway,
+            ipv6,
             data_root: options
                 .data_root
                 .unwrap_or_else(|| PathBuf::from("/var/lib/netd")),
@@ -337,7 +347,10 @@ mod tests {
                 "icc=false and iptables=false exclude each other",
             ),
             (r#"{"mtu": 10}"#, "68 to 65535"),
-            (r#"{"ip": "::1"}"#, "IPv4 addresses"),
+            (
+                r#"{"ip6tables": false}"#,
+                "ip6tables false: nothing would keep networks with IPv6 apart",
+            ),
             (
                 r#"{"default-address-pools": [{"base": "10.0.0.0/16", "size": 8}]}"#,
                 "between the base's 16 and 30",

@@ -1,24 +1,23 @@
 //! The networks that every daemon has: `host`, `none`, and `bridge` as the configuration wants it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
-use netd_ipam::{PoolRequest, plan_pool};
+use netd_ipam::PoolRequest;
 use netd_kernel::{HostInterface, Kernel};
 use netd_model::network::BridgeSpec;
 use netd_model::{
-    DriverSpec, IfName, Network, NetworkId, NetworkName, Op, Phase, Policy, PoolSpec, Subnet,
+    DriverSpec, IfName, IpNetwork, Network, NetworkId, NetworkName, Op, Phase, Policy, PoolSpec,
+    Subnet,
 };
 
-use super::networks::used_subnets;
+use super::pools::{self, Family, used_subnets};
 use super::{EngineError, random};
 use crate::config::Settings;
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::Change;
-
-/// Docker's name for the address in `default-gateway`, which nobody else may get.
-const GATEWAY_NAME: &str = "DefaultGatewayIPv4";
 
 /// Sees to `bridge`, `host` and `none` in the records. The reconcile that follows makes them true.
 ///
@@ -44,15 +43,15 @@ pub(super) fn see_to_all(
             None => Ok(()),
         };
     }
-    let (spec, pool) = default_bridge(ledger.state(), kernel, settings, present.as_deref())?;
+    let (spec, pools) = default_bridge(ledger.state(), kernel, settings, present.as_deref())?;
     let Some(present) = present else {
-        let network = builtin(ledger.state(), name, DriverSpec::Bridge(spec), vec![pool])?;
+        let network = builtin(ledger.state(), name, DriverSpec::Bridge(spec), pools)?;
         return Ok(ledger.commit(&[Change::PutNetwork(network)])?);
     };
-    leave_old_place(ledger.state(), kernel, &present, (&spec, &pool))?;
+    leave_old_place(ledger.state(), kernel, &present, (&spec, &pools))?;
     let network = Network {
         driver: DriverSpec::Bridge(spec),
-        pools: vec![pool],
+        pools,
         phase: Phase::Attached,
         ..Network::clone(&present)
     };
@@ -113,50 +112,48 @@ fn builtin(
     })
 }
 
+/// What the default network is to be: its bridge's options and its pools.
 fn default_bridge(
     state: &State,
     kernel: &dyn Kernel,
     settings: &Settings,
     present: Option<&Network>,
-) -> Result<(BridgeSpec, PoolSpec), EngineError> {
+) -> Result<(BridgeSpec, Vec<PoolSpec>), EngineError> {
     let bridge = match &settings.bridge {
         Some(existing) => existing.clone(),
         None => IfName::new("docker0")?,
     };
     let facts = kernel.host_interface(&bridge)?;
-    let request = match (&settings.bridge, settings.bip) {
-        (Some(_), _) => Some(existing_bridge(&bridge, facts.as_ref())?),
-        (None, Some(bip)) => Some(PoolRequest {
-            subnet: Some(Subnet::containing(bip)),
-            gateway: Some(bip.ip()),
-            range: settings.fixed_cidr,
-            aux: BTreeMap::new(),
-        }),
-        (None, None) => None,
-    };
-    let kept = present
-        .and_then(|network| network.pools.first())
-        .filter(|_| request.is_none())
-        .cloned();
-    let mut pool = match kept {
-        Some(pool) => pool,
-        None => {
-            let routes = kernel.routed_subnets()?;
-            let mut used = used_subnets(state, &routes, present.map(|network| network.id));
-            used.retain(
-                |other| !matches!(&other.by, netd_ipam::UsedBy::HostRoute(name) if *name == bridge),
-            );
-            plan_pool(request.unwrap_or_default(), &settings.pools, &used)?
+    if settings.bridge.is_some() {
+        check_existing(&bridge, facts.as_ref())?;
+    }
+    let mut pools = Vec::new();
+    for wish in family_wishes(settings) {
+        let request = match &facts {
+            Some(facts) if settings.bridge.is_some() => {
+                Some(on_existing(&bridge, facts, wish.family)?)
+            }
+            _ => wish.request,
+        };
+        let mut pool = match kept(present, wish.family).filter(|_| request.is_none()) {
+            Some(pool) => pool,
+            None => {
+                let routes = kernel.routed_subnets()?;
+                let mut used = used_subnets(state, &routes, present.map(|network| network.id));
+                used.retain(|other| {
+                    !matches!(&other.by, netd_ipam::UsedBy::HostRoute(name) if *name == bridge)
+                });
+                let origin = (&settings.pools[..], state.instance());
+                pools::chosen(wish.family, request, origin, &used)?
+            }
+        };
+        // Nobody asks for an address on the default network, whoever chose its subnet.
+        pool.subnet_given = false;
+        pool.aux.remove(wish.gateway_name);
+        if let Some(gateway) = wish.gateway.filter(|gateway| *gateway != pool.gateway) {
+            pool.aux.insert(wish.gateway_name.to_owned(), gateway);
         }
-    };
-    // Nobody asks for an address on the default network, whoever chose its subnet.
-    pool.subnet_given = false;
-    pool.aux.remove(GATEWAY_NAME);
-    if let Some(gateway) = settings
-        .default_gateway
-        .filter(|gateway| *gateway != pool.gateway)
-    {
-        pool.aux.insert(GATEWAY_NAME.to_owned(), gateway);
+        pools.push(pool);
     }
     let spec = BridgeSpec {
         bridge,
@@ -167,27 +164,87 @@ fn default_bridge(
         icc: settings.icc,
         host_binding: settings.host_binding,
         gateway_override: settings.default_gateway,
+        gateway_override_v6: settings.ipv6.as_ref().and_then(|six| six.default_gateway),
     };
-    Ok((spec, pool))
+    Ok((spec, pools))
 }
 
-fn existing_bridge(
-    name: &IfName,
-    facts: Option<&HostInterface>,
-) -> Result<PoolRequest, EngineError> {
-    let refuse = |reason: &str| EngineError::Bridge {
+/// What the configuration says of one family of the default network.
+struct FamilyWish {
+    family: Family,
+    /// The pool, if it was named.
+    request: Option<PoolRequest>,
+    /// `default-gateway`, and Docker's name for its address, which nobody else may get.
+    gateway: Option<IpAddr>,
+    gateway_name: &'static str,
+}
+
+fn family_wishes(settings: &Settings) -> impl Iterator<Item = FamilyWish> {
+    let at = |address: IpNetwork, range: Option<Subnet>| PoolRequest {
+        subnet: Some(Subnet::containing(address)),
+        gateway: Some(address.ip()),
+        range,
+        aux: BTreeMap::new(),
+    };
+    let v4 = FamilyWish {
+        family: Family::V4,
+        request: settings.bip.map(|bip| at(bip, settings.fixed_cidr)),
+        gateway: settings.default_gateway,
+        gateway_name: "DefaultGatewayIPv4",
+    };
+    let v6 = settings.ipv6.as_ref().map(|six| FamilyWish {
+        family: Family::V6,
+        request: match (six.bip, six.fixed_cidr) {
+            (Some(bip), range) => Some(at(bip, range)),
+            (None, Some(subnet)) => Some(PoolRequest {
+                subnet: Some(subnet),
+                ..PoolRequest::default()
+            }),
+            (None, None) => None,
+        },
+        gateway: six.default_gateway,
+        gateway_name: "DefaultGatewayIPv6",
+    });
+    std::iter::once(v4).chain(v6)
+}
+
+fn kept(present: Option<&Network>, family: Family) -> Option<PoolSpec> {
+    let pools = &present?.pools;
+    pools.iter().find(|pool| family.has(pool.subnet)).cloned()
+}
+
+fn refused_bridge(name: &IfName, reason: &str) -> EngineError {
+    EngineError::Bridge {
         name: name.clone(),
         reason: reason.to_owned(),
-    };
-    let facts = facts.ok_or_else(|| {
-        refuse("there is no such interface; make it first, with `ip link add NAME type bridge`")
-    })?;
-    if !facts.is_bridge {
-        return Err(refuse("it is no bridge"));
     }
-    let address = facts.addresses.iter().find(|address| address.is_ipv4());
+}
+
+fn check_existing(name: &IfName, facts: Option<&HostInterface>) -> Result<(), EngineError> {
+    match facts {
+        None => Err(refused_bridge(
+            name,
+            "there is no such interface; make it first, with `ip link add NAME type bridge`",
+        )),
+        Some(facts) if !facts.is_bridge => Err(refused_bridge(name, "it is no bridge")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The subnet that an existing bridge is on.
+fn on_existing(
+    name: &IfName,
+    facts: &HostInterface,
+    family: Family,
+) -> Result<PoolRequest, EngineError> {
+    let mut addresses = facts.addresses.iter();
+    let address = addresses.find(|address| family.has(Subnet::containing(**address)));
     let address = address.ok_or_else(|| {
-        refuse("it has no IPv4 address; give it one, with `ip addr add ADDRESS/PREFIX dev NAME`")
+        let reason = match family {
+            Family::V4 => "it has no IPv4 address; give it one, with `ip addr add ADDRESS/PREFIX dev NAME`",
+            Family::V6 => "ipv6 is true, but it has no IPv6 address; give it one, with `ip addr add ADDRESS/PREFIX dev NAME`",
+        };
+        refused_bridge(name, reason)
     })?;
     Ok(PoolRequest {
         subnet: Some(Subnet::containing(*address)),
@@ -197,37 +254,47 @@ fn existing_bridge(
     })
 }
 
-/// The default network may move only while nobody is on it. Its bridge loses the address that it had before the record
+/// The default network may move only while nobody is on it. Its bridge loses the addresses that it had before the record
 /// says so: a crash in between finds the same to do again.
 fn leave_old_place(
     state: &State,
     kernel: &dyn Kernel,
     present: &Network,
-    (spec, pool): (&BridgeSpec, &PoolSpec),
+    (spec, pools): (&BridgeSpec, &[PoolSpec]),
 ) -> Result<(), EngineError> {
-    let Some(before) = present
+    let stays = |before: &&PoolSpec| {
+        let same = |pool: &PoolSpec| pool.gateway_address() == before.gateway_address();
+        pools.iter().any(same)
+    };
+    let left: Vec<&PoolSpec> = present
         .pools
-        .first()
-        .filter(|before| before.gateway_address() != pool.gateway_address())
-    else {
+        .iter()
+        .filter(|before| !stays(before))
+        .collect();
+    let Some(first) = left.first() else {
         return Ok(());
     };
     let containers = containers_on(state, present.id);
     if !containers.is_empty() {
+        let same_family = |pool: &&PoolSpec| pool.subnet.is_ipv4() == first.subnet.is_ipv4();
         return Err(EngineError::DefaultMoved {
-            from: before.subnet,
-            to: pool.gateway_address(),
+            from: first.subnet,
+            to: pools
+                .iter()
+                .find(same_family)
+                .map(PoolSpec::gateway_address),
             containers,
         });
     }
     let stays = |old: &BridgeSpec| old.owned && old.bridge == spec.bridge;
     let is_there = kernel.host_interface(&spec.bridge)?.is_some();
     if is_there && present.bridge().is_some_and(stays) {
-        kernel.apply(&[Op::RemoveAddress {
+        let remove = |pool: &PoolSpec| Op::RemoveAddress {
             netns: None,
             interface: spec.bridge.clone(),
-            address: before.gateway_address(),
-        }])?;
+            address: pool.gateway_address(),
+        };
+        kernel.apply(&left.into_iter().map(remove).collect::<Vec<_>>())?;
     }
     Ok(())
 }

@@ -17,8 +17,9 @@ use netd_model::{
 use super::containers::Facts;
 use super::ending::Ending;
 use super::hold::stale_flows;
+use super::host_ports::{self, Avoid, Publisher};
 use super::ports::Publication;
-use super::{Engine, EngineError, Wish, choose};
+use super::{Engine, EngineError, Wish};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::{Change, StoreError};
@@ -250,20 +251,19 @@ fn take_up(
         .filter(|network| !network.policy.internal);
     let (mut stay, mut leave, mut fresh) = (Vec::new(), endpoint.ports.clone(), Vec::new());
     let mut ports = Vec::new();
-    if let Some(spec) = publishing.and_then(|network| network.bridge()) {
+    if let Some(publisher) = publishing.and_then(|network| Publisher::of(network, endpoint)) {
         let wanted = |port: &PublishedPort| {
             let mut requests = wish.ports.iter();
-            requests.any(|request| choose::is_fulfilled_by(request, port, spec))
+            requests.any(|request| host_ports::is_asked_for(publisher, request, port))
         };
         (stay, leave) = endpoint.ports.iter().copied().partition(wanted);
-        let missing = |request: &&PublishRequest| {
-            !stay
-                .iter()
-                .any(|port| choose::is_fulfilled_by(request, port, spec))
+        let publisher = Publisher {
+            present: &stay,
+            ..publisher
         };
+        let missing = |request: &&PublishRequest| !host_ports::is_fulfilled(publisher, request);
         fresh = wish.ports.iter().filter(missing).cloned().collect();
-        let asker = (endpoint.id, stay.as_slice());
-        ports = choose::ports(state, spec, &fresh, asker, &choose::Avoid::new())?;
+        ports = host_ports::ports(state, publisher, &fresh, &Avoid::new())?;
     }
     // What it wants no more stays until it runs, unless it is in the way: a host port that leads elsewhere now.
     leave.retain(|port| !ports.iter().any(|fresh| fresh.conflicts_with(port)));

@@ -318,18 +318,33 @@ pub enum EngineError {
         reason: String,
     },
     /// The default bridge moved away under its containers.
-    #[error("docker0 cannot move from {from} to {to} while containers are on it: {}; stop them or give bip {from} again", containers.join(", "))]
+    #[error("docker0 cannot {} while containers are on it: {}; stop them or give {} again", moved(*from, *to), containers.join(", "), former_key(*from))]
     DefaultMoved {
         /// Where it is.
         from: Subnet,
-        /// Where the configuration wants it.
-        to: IpNetwork,
+        /// Where the configuration wants it; `None` if it is to have no address of that family.
+        to: Option<IpNetwork>,
         /// Names of the containers.
         containers: Vec<String>,
     },
     /// The daemon is ending.
     #[error(transparent)]
     Closed(#[from] Closed),
+}
+
+fn moved(from: Subnet, to: Option<IpNetwork>) -> String {
+    match to {
+        Some(to) => format!("move from {from} to {to}"),
+        None => format!("leave {from}"),
+    }
+}
+
+/// What in the configuration keeps docker0 where it is.
+fn former_key(from: Subnet) -> String {
+    match from.is_ipv4() {
+        true => format!("bip {from}"),
+        false => format!("ipv6 true with fixed-cidr-v6 {from}"),
+    }
 }
 
 impl EngineError {

@@ -6,7 +6,7 @@ use netd_kernel::ReservePortError;
 use netd_model::desired::FlowFilter;
 use netd_model::{ContainerName, Endpoint, EndpointId, Protocol, PublishRequest, PublishedPort};
 
-use super::choose::{self, Avoid};
+use super::host_ports::{self, Avoid, Publisher};
 use super::{Engine, EngineError};
 use crate::ledger::Ledger;
 use crate::store::Change;
@@ -102,10 +102,14 @@ fn choose_again(
         return Ok(false);
     };
     let network = state.network(record.network);
-    let Some(spec) = network.and_then(|network| network.bridge()) else {
+    let Some(publisher) = network.and_then(|network| Publisher::of(network, &record)) else {
         return Ok(false);
     };
-    let chosen = choose::ports(state, spec, requests, (id, kept), avoid)?;
+    let publisher = Publisher {
+        present: kept,
+        ..publisher
+    };
+    let chosen = host_ports::ports(state, publisher, requests, avoid)?;
     let ports: Vec<_> = kept.iter().copied().chain(chosen).collect();
     if ports == record.ports {
         return Ok(false);

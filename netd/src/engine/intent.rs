@@ -12,7 +12,8 @@ use netd_model::{
 };
 
 use super::attach::Wish;
-use super::choose::{self, Avoid};
+use super::choose;
+use super::host_ports::{self, Avoid, Publisher};
 use super::{EngineError, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -109,9 +110,8 @@ fn already(
     let has_mac = wish
         .mac
         .is_none_or(|mac| present.interface.as_ref().is_some_and(|i| i.mac == mac));
-    let has_ports = network
-        .bridge()
-        .is_none_or(|spec| choose::fulfils(present, spec, &wish.ports));
+    let has_ports = Publisher::of(network, present)
+        .is_none_or(|publisher| host_ports::fulfils(publisher, &wish.ports));
     if has_ips && has_mac && has_ports && wish.aliases == present.aliases {
         return Ok(Intent::Already(Arc::clone(present)));
     }
@@ -238,7 +238,14 @@ fn bridged(
     } else {
         wish.ports
     };
-    let ports = choose::ports(state, spec, &requests, (id, &[]), &Avoid::new())?;
+    let publisher = Publisher {
+        id,
+        network,
+        spec,
+        leases: &leases,
+        present: &[],
+    };
+    let ports = host_ports::ports(state, publisher, &requests, &Avoid::new())?;
     let own = state.endpoints_of(container.id);
     let inside = next_inside_name(own.iter().map(|endpoint| &**endpoint), &subject.present)?;
     let interface = Interface {

@@ -1,19 +1,17 @@
 //! Networks come and go.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use netd_api::{NetworkRequest, PruneReport};
 use netd_drivers::{BridgeDefaults, parse_bridge_options, plan_network};
-use netd_ipam::{PoolRequest, Used, UsedBy, plan_pool};
+use netd_ipam::PoolRequest;
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::ruleset::RulesetChange;
-use netd_model::{
-    DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Policy, PoolSpec, Subnet,
-};
+use netd_model::{DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Policy};
 
+use super::pools::{Asked, Surroundings, pools};
 use super::template::{check_unused, template};
 use super::update::check_servers;
 use super::{Engine, EngineError, plan, random};
@@ -50,11 +48,13 @@ impl Engine {
             driver,
             config_from: source.as_ref().map(|source| source.id),
         };
-        let routes = self.kernel(|kernel| kernel.routed_subnets()).await?;
-        let pools = self.settings.pools.clone();
+        let surroundings = Surroundings {
+            defaults: self.settings.pools.clone(),
+            routes: self.kernel(|kernel| kernel.routed_subnets()).await?,
+        };
         let network = self
             .turns
-            .take(move |ledger| intend(ledger, new, request, (&pools, &routes)))
+            .take(move |ledger| intend(ledger, new, request, &surroundings))
             .await??;
         let network = match self.establish_network(&network).await {
             Ok(network) => network,
@@ -98,6 +98,7 @@ impl Engine {
 
     /// Filter first, then the bridge: it comes up behind standing rules. Then it is true.
     async fn establish_network(&self, network: &Network) -> Result<Arc<Network>, EngineError> {
+        self.see_to_ipv6_forwarding(network).await?;
         let desired = KernelState {
             host: plan_network(network, self.instance)?.state,
             ..KernelState::default()
@@ -270,13 +271,11 @@ struct New {
     config_from: Option<NetworkId>,
 }
 
-type Surroundings<'a> = (&'a [netd_ipam::DefaultPool], &'a [(Subnet, IfName)]);
-
 fn intend(
     ledger: &mut Ledger,
     new: New,
     request: NetworkRequest,
-    surroundings: Surroundings<'_>,
+    surroundings: &Surroundings,
 ) -> Result<Network, EngineError> {
     let state = ledger.state();
     if let Some(present) = state.network_named(&request.name) {
@@ -299,7 +298,12 @@ fn intend(
                     reason: format!("belongs to network {owner}"),
                 });
             }
-            pools(state, request.pools, surroundings)?
+            let asked = Asked {
+                ipv4: request.ipv4,
+                ipv6: request.ipv6,
+                pools: request.pools.into_iter().map(pool_request).collect(),
+            };
+            pools(state, asked, surroundings)?
         }
         DriverSpec::Host | DriverSpec::Null | DriverSpec::Template(_) => Vec::new(),
     };
@@ -327,71 +331,11 @@ fn intend(
     Ok(network)
 }
 
-fn pools(
-    state: &State,
-    requests: Vec<netd_api::PoolRequest>,
-    (defaults, routes): Surroundings<'_>,
-) -> Result<Vec<PoolSpec>, EngineError> {
-    let used = used_subnets(state, routes, None);
-    let requests = if requests.is_empty() {
-        vec![netd_api::PoolRequest::default()]
-    } else {
-        requests
-    };
-    let mut pools: Vec<PoolSpec> = Vec::new();
-    for request in requests {
-        let request = PoolRequest {
-            subnet: request.subnet,
-            range: request.range,
-            gateway: request.gateway,
-            aux: request.aux,
-        };
-        let pool = plan_pool(request, defaults, &used)?;
-        if !pool.subnet.is_ipv4() {
-            return Err(EngineError::Invalid(format!(
-                "subnet {}: this version gives out IPv4 addresses only",
-                pool.subnet
-            )));
-        }
-        if let Some(other) = pools
-            .iter()
-            .find(|other| other.subnet.is_ipv4() == pool.subnet.is_ipv4())
-        {
-            return Err(EngineError::Invalid(format!(
-                "a bridge network has one subnet of each family, but {} and {} were given",
-                other.subnet, pool.subnet
-            )));
-        }
-        pools.push(pool);
+fn pool_request(request: netd_api::PoolRequest) -> PoolRequest {
+    PoolRequest {
+        subnet: request.subnet,
+        range: request.range,
+        gateway: request.gateway,
+        aux: request.aux,
     }
-    Ok(pools)
-}
-
-/// Subnets that cannot be given out, with who has them; `without` is not counted.
-pub(super) fn used_subnets(
-    state: &State,
-    routes: &[(Subnet, IfName)],
-    without: Option<NetworkId>,
-) -> Vec<Used> {
-    let networks = state
-        .networks()
-        .filter(|network| Some(network.id) != without)
-        .flat_map(|network| {
-            network.pools.iter().map(|pool| Used {
-                subnet: pool.subnet,
-                by: UsedBy::Network(network.name.clone()),
-            })
-        });
-    let ours: BTreeSet<&IfName> = state
-        .networks()
-        .filter_map(|network| Some(&network.bridge()?.bridge))
-        .collect();
-    let routes = routes
-        .iter()
-        .filter(|(_, interface)| !ours.contains(interface))
-        .map(|(subnet, interface)| Used {
-            subnet: *subnet,
-            by: UsedBy::HostRoute(interface.clone()),
-        });
-    networks.chain(routes).collect()
 }

@@ -3,7 +3,7 @@
 use netd_drivers::{
     Attachment, Forwarding, ResolverWish, endpoint_rules, plan_host, plan_network, plan_sandbox,
 };
-use netd_model::desired::KernelState;
+use netd_model::desired::{HostState, KernelState};
 use netd_model::ruleset::{HostRules, RulesetChange};
 use netd_model::{Container, EndpointId, InstanceId, Network, Phase, Ruleset};
 
@@ -96,41 +96,62 @@ pub(super) fn port_rules(state: &State, endpoint: EndpointId) -> Vec<RulesetChan
 }
 
 /// What must hold for the host as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostWish {
     /// Whether netd sees to it that packets are forwarded.
     pub(super) forward: bool,
-    /// Whether what is forwarded is dropped unless a rule accepts it.
-    pub(super) drop_forwarded: bool,
+    /// Whether what is forwarded is dropped unless a rule accepts it, where it was netd who turned forwarding on.
+    drops_strangers: bool,
+    /// The boot and namespace that the daemon is in.
+    pub(super) place: String,
 }
 
 impl HostWish {
-    /// What the settings ask for; `ours` says that it was netd who turned forwarding on.
-    pub(super) fn new(settings: &Settings, ours: bool) -> Self {
-        let drop_forwarded = settings.ip_forward && ours && !settings.ip_forward_no_drop;
+    /// What the settings ask for in this boot and namespace.
+    pub(super) fn new(settings: &Settings, place: String) -> Self {
         Self {
             forward: settings.ip_forward,
-            drop_forwarded,
+            drops_strangers: settings.ip_forward && !settings.ip_forward_no_drop,
+            place,
+        }
+    }
+
+    /// What it wants of the host besides the networks; `ipv6` says whether one of them has it.
+    pub(super) fn links(&self, ipv6: bool) -> HostState {
+        let forwarding = |needed: bool| match self.forward && needed {
+            true => Forwarding::TurnOn,
+            false => Forwarding::LeaveAlone,
+        };
+        plan_host(forwarding(true), forwarding(ipv6))
+    }
+
+    /// Its part of the firewall.
+    pub(super) fn rules(&self, state: &State) -> HostRules {
+        let is_ours = |noted: Option<&str>| noted == Some(self.place.as_str());
+        let ours = is_ours(state.forwarding_turned_on());
+        let ours_v6 = is_ours(state.ipv6_forwarding_turned_on());
+        HostRules {
+            drop_forwarded: self.drops_strangers && ours,
+            drop_forwarded_v6: self.drops_strangers && ours_v6,
         }
     }
 }
 
+/// Whether containers of a network have IPv6 addresses.
+pub(super) fn has_ipv6(network: &Network) -> bool {
+    network.pools.iter().any(|pool| !pool.subnet.is_ipv4())
+}
+
 /// Everything that was acknowledged, as it shall be while no flow is under way, and what cannot be planned, each with its reason.
-pub(super) fn everything(state: &State, host: HostWish) -> (KernelState, Ruleset, Vec<String>) {
+pub(super) fn everything(state: &State, host: &HostWish) -> (KernelState, Ruleset, Vec<String>) {
     let mut problems = Vec::new();
-    let forwarding = if host.forward {
-        Forwarding::TurnOn
-    } else {
-        Forwarding::LeaveAlone
-    };
+    let ipv6 = state.networks().any(|network| has_ipv6(network));
     let mut desired = KernelState {
-        host: plan_host(forwarding),
+        host: host.links(ipv6),
         ..KernelState::default()
     };
     let mut rules = Ruleset {
-        host: HostRules {
-            drop_forwarded: host.drop_forwarded,
-        },
+        host: host.rules(state),
         ..Ruleset::default()
     };
     for network in state

@@ -8,8 +8,8 @@ use netd_model::{
     PublishedPort,
 };
 
-use super::choose::{self, Avoid};
 use super::hold::stale_flows;
+use super::host_ports::{self, Avoid, Publisher};
 use super::{Engine, EngineError, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -178,20 +178,16 @@ fn intend(
     };
     let endpoint = publishing_endpoint(state, &record)?;
     let network = state.network(endpoint.network);
-    let Some(spec) = network.and_then(|network| network.bridge()) else {
+    let Some(publisher) = network.and_then(|network| Publisher::of(network, &endpoint)) else {
         return Err(EngineError::NetworkNotFound(endpoint.network.short()));
-    };
-    let before = endpoint.ports.clone();
-    let published = |request: &&PublishRequest| {
-        let same = |port| is_exactly(request, port, spec.host_binding);
-        before.iter().any(same)
     };
     let fresh: Vec<PublishRequest> = requests
         .iter()
-        .filter(|request| !published(request))
+        .filter(|request| !host_ports::is_published(publisher, request))
         .cloned()
         .collect();
-    let chosen = choose::ports(state, spec, &fresh, (endpoint.id, &before), &Avoid::new())?;
+    let chosen = host_ports::ports(state, publisher, &fresh, &Avoid::new())?;
+    let before = endpoint.ports.clone();
     let endpoint = Endpoint {
         ports: before.iter().copied().chain(chosen).collect(),
         ..Endpoint::clone(&endpoint)
@@ -202,17 +198,6 @@ fn intend(
         before,
         fresh,
     })
-}
-
-fn is_exactly(
-    request: &PublishRequest,
-    port: &PublishedPort,
-    host_binding: std::net::IpAddr,
-) -> bool {
-    request.protocol == port.protocol
-        && request.container_ports == port.container_ports
-        && request.host_ports == Some(port.host_ports)
-        && request.host_ip.unwrap_or(host_binding) == port.host_ip
 }
 
 /// The endpoint that carries the default route: the highest priority, then the first name.

@@ -58,9 +58,9 @@ impl Engine {
         let mut outcome = Outcome::default();
         outcome.note(self.settle_debts().await)?;
         outcome.note(self.take_back_updates().await)?;
-        let host = self.host;
+        let host = self.host.clone();
         let (desired, rules, problems) = self
-            .look(move |state| plan::everything(state, host))
+            .look(move |state| plan::everything(state, &host))
             .await?;
         outcome.problems.extend(problems);
         // Filter first, and nothing without it: nothing comes up, or back, before its rules stand, and no address is

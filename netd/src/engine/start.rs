@@ -12,12 +12,11 @@ use super::events::Events;
 use super::files::Files;
 use super::lanes::Lanes;
 use super::names::Names;
-use super::plan::HostWish;
 use super::rules::Rules;
-use super::{Counts, Engine, EngineError, builtin, recover, watch};
+use super::{Counts, Engine, EngineError, builtin, forwarding, recover, watch};
 use crate::config::Settings;
 use crate::ledger::{Ledger, Turns};
-use crate::store::{Change, Journal};
+use crate::store::Journal;
 
 /// What the engine stands on.
 pub struct Ground {
@@ -48,11 +47,9 @@ impl Engine {
         // Before anything is pinned, so that no end goes unnoticed.
         let told = watch::listen(Arc::clone(&kernel)).await?;
         recover::recover(&mut ledger, &*kernel)?;
-        let host = HostWish::new(
-            &settings,
-            note_forwarding(&mut ledger, &*kernel, &settings)?,
-        );
+        let host = forwarding::wish(&mut ledger, &*kernel, &settings)?;
         builtin::see_to_all(&mut ledger, &*kernel, &settings)?;
+        forwarding::wish_ipv6(&mut ledger, &*kernel, &host)?;
         let names = Names::new(settings.dns.clone(), resolv_conf.clone());
         let files = Files::new(&settings.state_dir, settings.dns.clone(), resolv_conf);
         let engine = Arc::new(Self {
@@ -126,21 +123,4 @@ impl Engine {
         self.apply(ops).await?;
         self.refresh_files(id).await
     }
-}
-
-/// Whether it was netd who turned forwarding on, in this boot and namespace. Remembered before it is done.
-fn note_forwarding(
-    ledger: &mut Ledger,
-    kernel: &dyn Kernel,
-    settings: &Settings,
-) -> Result<bool, EngineError> {
-    let place = format!("{} {}", kernel.boot_id()?, kernel.own_netns());
-    if ledger.state().forwarding_turned_on() == Some(place.as_str()) {
-        return Ok(true);
-    }
-    if !settings.ip_forward || kernel.forwards_ipv4()? {
-        return Ok(false);
-    }
-    ledger.commit(&[Change::ForwardingTurnedOn(place)])?;
-    Ok(true)
 }

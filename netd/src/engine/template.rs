@@ -48,6 +48,8 @@ impl Engine {
             )));
         };
         let request = NetworkRequest {
+            ipv4: template.ipv4,
+            ipv6: template.ipv6,
             pools: template.pools.iter().map(asked).collect(),
             options: network.options.clone(),
             labels: network.labels.clone(),
@@ -74,6 +76,8 @@ fn check_dependent(request: &NetworkRequest, from: &str) -> Result<(), EngineErr
     }
     let own = [
         ("--subnet", !request.pools.is_empty()),
+        ("--ipv4", request.ipv4.is_some()),
+        ("--ipv6", request.ipv6.is_some()),
         ("--opt", !request.options.is_empty()),
         ("--label", !request.labels.is_empty()),
         ("--dns", !request.dns_servers.is_empty()),
@@ -116,6 +120,8 @@ pub(super) fn template(
         aux: pool.aux.clone(),
     };
     Ok(Template {
+        ipv4: request.ipv4,
+        ipv6: request.ipv6,
         pools: request.pools.iter().map(wish).collect(),
     })
 }

@@ -58,6 +58,9 @@ impl State {
             Change::Deny(pair) => self.deny(*pair),
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
             Change::Booted(boot) => self.boot = Some(boot.clone()),
+            Change::Ipv6ForwardingTurnedOn(place) => {
+                self.ipv6_forwarding_turned_on = Some(place.clone());
+            }
         }
     }
 

@@ -57,6 +57,8 @@ pub enum Change {
     ForwardingTurnedOn(String),
     /// Remember the boot of the machine that this is written in.
     Booted(String),
+    /// The same of IPv6.
+    Ipv6ForwardingTurnedOn(String),
 }
 
 /// An address that is kept for a container that is not there.
@@ -91,6 +93,8 @@ pub struct Snapshot {
     pub forwarding_turned_on: Option<String>,
     /// The boot of the machine in which this was written last.
     pub boot: Option<String>,
+    /// The same of IPv6.
+    pub ipv6_forwarding_turned_on: Option<String>,
 }
 
 /// The store did not do its part.

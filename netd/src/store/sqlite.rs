@@ -198,6 +198,7 @@ impl Journal for Sqlite {
             allowances: allowances(&self.connection)?,
             forwarding_turned_on: fact(&self.connection, "forwarding_turned_on")?,
             boot: fact(&self.connection, "boot")?,
+            ipv6_forwarding_turned_on: fact(&self.connection, "ipv6_forwarding_turned_on")?,
         })
     }
 
@@ -271,6 +272,9 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         ),
         Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
         Change::Booted(boot) => put_fact(transaction, "boot", boot),
+        Change::Ipv6ForwardingTurnedOn(place) => {
+            put_fact(transaction, "ipv6_forwarding_turned_on", place)
+        }
     }
 }
 

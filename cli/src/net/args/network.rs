@@ -17,6 +17,8 @@ Examples:
   net create lab                                          subnet and gateway of the daemon's choice
   net create --subnet 172.28.0.0/16 --ip-range 172.28.5.0/24 --gateway 172.28.5.254 br0
   net create --subnet 192.0.2.0/24 --aux-address printer=192.0.2.9 office
+  net create --ipv6 lab6                                  IPv6 besides IPv4, from addresses of the daemon's own
+  net create --ipv4=false --subnet fd00:28::/64 six       IPv6 alone
   net create --internal backend                           nothing goes in or out
   net create -o com.docker.network.driver.mtu=1400 vpn
   net create --config-only --subnet 10.8.0.0/24 conf      no network yet, only what one would be
@@ -28,6 +30,12 @@ pub(in crate::net) struct CreateArgs {
     /// A subnet, one of each family at most
     #[arg(long, value_name = "SUBNET", value_delimiter = ',')]
     pub(in crate::net) subnet: Vec<Subnet>,
+    /// Whether containers get IPv4 addresses [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(in crate::net) ipv4: Option<bool>,
+    /// Whether containers get IPv6 addresses [default: with a subnet of it]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(in crate::net) ipv6: Option<bool>,
     /// The gateway's address in a subnet [default: its first]
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub(in crate::net) gateway: Vec<IpAddr>,

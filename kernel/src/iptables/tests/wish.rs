@@ -76,7 +76,10 @@ pub(crate) fn wish(
     drop_forwarded: bool,
 ) -> Ruleset {
     Ruleset {
-        host: HostRules { drop_forwarded },
+        host: HostRules {
+            drop_forwarded,
+            drop_forwarded_v6: drop_forwarded,
+        },
         networks: networks.iter().cloned().collect(),
         endpoints: endpoints.iter().cloned().collect(),
         ..Ruleset::default()

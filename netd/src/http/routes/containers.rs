@@ -1,6 +1,5 @@
 //! Paths of containers.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ pub(super) async fn run_container(
 
 pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, Refusal> {
     resolver::check(&request.dns).map_err(Refusal::invalid)?;
-    let mut ports = publishable(request.ports)?;
+    let mut ports = checked(request.ports)?;
     if request.publish_all {
         // -P leaves alone what -p names already.
         let named = |exposed: &netd_api::container::ExposedPort| {
@@ -102,17 +101,6 @@ pub(super) fn checked(requests: Vec<PublishRequest>) -> Result<Vec<PublishReques
                 .map_err(|error| EngineError::from(error).into())
         })
         .collect()
-}
-
-/// What is asked to be published; on IPv6 nothing would lead to the container, and whoever connects would wait.
-pub(super) fn publishable(requests: Vec<PublishRequest>) -> Result<Vec<PublishRequest>, Refusal> {
-    let ipv6 = |request: &PublishRequest| request.host_ip.filter(IpAddr::is_ipv6);
-    if let Some(address) = requests.iter().find_map(ipv6) {
-        return Err(Refusal::invalid(format!(
-            "cannot publish on {address}: this version publishes on IPv4 addresses; give one of those, or none for all"
-        )));
-    }
-    checked(requests)
 }
 
 pub(super) async fn view_of(app: &App, id: ContainerId) -> Answer<ContainerView> {
@@ -191,7 +179,7 @@ pub(super) async fn publish(
     Json(request): Json<PortsRequest>,
 ) -> Answer<ContainerView> {
     let id = app.engine.find_container(&word).await?.id;
-    let (engine, ports) = (Arc::clone(&app.engine), publishable(request.ports)?);
+    let (engine, ports) = (Arc::clone(&app.engine), checked(request.ports)?);
     whole(async move { engine.publish(id, ports).await }).await?;
     view_of(&app, id).await
 }

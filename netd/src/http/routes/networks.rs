@@ -10,7 +10,7 @@ use netd_api::{
 };
 use netd_model::NetworkId;
 
-use super::containers::{handle, publishable};
+use super::containers::{checked, handle};
 use super::{Answer, App, whole};
 use crate::engine::{Absent, EngineError, NewContainer, Wish};
 use crate::http::body::{Json, Refusal, Word};
@@ -121,7 +121,7 @@ pub(super) async fn connect(
         ips: request.ips,
         mac: request.mac,
         aliases: request.aliases,
-        ports: publishable(request.ports)?,
+        ports: checked(request.ports)?,
         gateway_priority: request.gateway_priority,
     };
     let engine = Arc::clone(&app.engine);

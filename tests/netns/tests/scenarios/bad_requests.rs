@@ -294,7 +294,7 @@ fn ports_are_not_published_where_nothing_leads_to_them() {
         .h1
         .net(&["run", "-p", "[::1]:80:80", "--", "true"])
         .fails(125);
-    let _ = ran.names(&["::1", "IPv4"]);
+    let _ = ran.names(&["::1", "no IPv6 address on network bridge"]);
     for mode in ["host", "none"] {
         let ran = lab
             .h1
