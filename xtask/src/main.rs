@@ -4,6 +4,8 @@ mod packages;
 
 mod cargo;
 
+mod scenarios;
+
 mod test;
 
 mod demo;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use netns_tests::baseline::Baseline;
 
+use crate::scenarios::Scenarios;
 use crate::{cargo, packages, say};
 
 /// Tests at a time. Those on namespaces mostly wait, for processes and packets.
@@ -20,8 +21,8 @@ struct Counts {
     failed: u64,
 }
 
-/// Runs all tests, or those whose name contains `filter`. The counts are the last line. Success means that no test
-/// failed and nothing stayed behind.
+/// Runs all tests, or those whose name contains `filter`. What became of the scenarios follows, and the counts are the
+/// last line. Success means that no test failed, nothing stayed behind, and of all scenarios at least one test ran.
 ///
 /// # Errors
 /// When the workspace does not build, or the tests cannot be run.
@@ -30,7 +31,8 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     cargo::run(&["build", "--workspace", "--bins"])?;
     let before = look()?;
     let mut counts = Counts::default();
-    let mut well = run_tests(filter, &mut counts)?;
+    let mut scenarios = Scenarios::default();
+    let mut well = run_tests(filter, (&mut counts, &mut scenarios))?;
     if filter.is_none() {
         let arguments = ["test", "--workspace", "--doc", "--no-fail-fast"];
         well &= cargo::read_lines(&arguments, &[], |line| counts.read_libtest(line))?;
@@ -41,7 +43,11 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
             "left behind in the namespace that the tests were started in: {line}"
         ));
     }
-    well &= left.is_empty() && counts.failed == 0;
+    let without = scenarios.summarize(filter.is_none());
+    for number in &without {
+        say(&format!("scenario S{number} has no test that ran"));
+    }
+    well &= left.is_empty() && without.is_empty() && counts.failed == 0;
     say(&format!(
         "{} passed, {} failed",
         counts.passed, counts.failed
@@ -53,18 +59,27 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     })
 }
 
-fn run_tests(filter: Option<&str>, counts: &mut Counts) -> Result<bool> {
+fn run_tests(
+    filter: Option<&str>,
+    (counts, scenarios): (&mut Counts, &mut Scenarios),
+) -> Result<bool> {
     let environment = [("RUST_TEST_THREADS", PARALLEL)];
     if cargo::has("nextest") {
         let mut arguments = vec!["nextest", "run", "--workspace", "--no-fail-fast"];
         arguments.extend(["--test-threads", PARALLEL]);
         arguments.extend(filter);
-        return cargo::read_lines(&arguments, &[], |line| counts.read_nextest(line));
+        return cargo::read_lines(&arguments, &[], |line| {
+            counts.read_nextest(line);
+            scenarios.read(line);
+        });
     }
     let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
     arguments.extend(["--lib", "--bins", "--tests"]);
     arguments.extend(filter);
-    cargo::read_lines(&arguments, &environment, |line| counts.read_libtest(line))
+    cargo::read_lines(&arguments, &environment, |line| {
+        counts.read_libtest(line);
+        scenarios.read(line);
+    })
 }
 
 fn look() -> Result<Baseline> {
