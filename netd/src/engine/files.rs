@@ -233,8 +233,13 @@ fn write(path: &Path, text: &str) -> Result<(), EngineError> {
         .truncate(false)
         .open(path)
         .map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    // Shortened last: a reader sees old lines behind the new ones for an instant, never too few.
+    // In one piece, and over all that was there, then shortened: a reader sees empty lines behind the new ones for an
+    // instant, never the end of an old one.
+    let before = file.metadata().map_err(failed)?.len();
+    let width = text.len().max(usize::try_from(before).unwrap_or(0));
+    let mut whole = text.as_bytes().to_vec();
+    whole.resize(width, b'\n');
+    file.write_all(&whole).map_err(failed)?;
     file.set_len(text.len() as u64).map_err(failed)
 }
 

@@ -20,7 +20,11 @@ mod s12_live_restore;
 
 mod s13_two_bridges;
 
+mod s13_privileged;
+
 mod s14_allowed_networks;
+
+mod s15_second_network;
 
 mod s16_own_subnets;
 

@@ -2,6 +2,7 @@
 
 use netns_tests::lab::HOST;
 use netns_tests::oracle::curl;
+use netns_tests::serve::OUTSIDE_ANSWER;
 use netns_tests::{HostOptions, Lab};
 
 fn lab_with(config: &str) -> Lab {
@@ -85,6 +86,56 @@ fn s11_resolvers_of_the_daemon_of_the_container_of_the_host() {
         .net(&["run", "--rm", "--", "cat", "/etc/resolv.conf"])
         .ok();
     assert!(hosts.stdout.contains("nameserver 198.18.0.2"), "{hosts}");
+}
+
+#[test]
+fn s11_search_domains_and_options_of_the_daemon_and_of_the_container() {
+    let lab = lab_with(
+        r#"{"dns-search": ["corp.test", "sub.corp.test"], "dns-opts": ["timeout:1", "attempts:1"]}"#,
+    );
+    let _resolver = lab.outside.resolver();
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    let lines = |flags: &[&str]| -> Vec<String> {
+        let mut args = vec!["run", "--rm"];
+        args.extend(flags);
+        args.extend(["--", "cat", "/etc/resolv.conf"]);
+        let text = lab.h1.net(&args).ok().stdout;
+        let wanted = |line: &&str| line.starts_with("search") || line.starts_with("options");
+        text.lines().filter(wanted).map(str::to_owned).collect()
+    };
+    let search = "search corp.test sub.corp.test";
+    assert_eq!(lines(&[]), [search, "options timeout:1 attempts:1"]);
+    // With the embedded resolver a name without a dot is asked as it is, as in Docker, unless said otherwise.
+    let named = ["--network", "app"];
+    assert_eq!(
+        lines(&named),
+        [search, "options ndots:0 timeout:1 attempts:1"]
+    );
+    let own = [
+        "--network",
+        "app",
+        "--dns-search",
+        "own.test",
+        "--dns-opt",
+        "ndots:2",
+    ];
+    assert_eq!(lines(&own), ["search own.test", "options ndots:2"]);
+    let none = ["--network", "app", "--dns-search", "."];
+    assert_eq!(lines(&none), ["options ndots:0 timeout:1 attempts:1"]);
+    // And it is so: a single word is completed by what was said.
+    let zone = [
+        "--network",
+        "app",
+        "--name",
+        "c",
+        "--dns-search",
+        "outside.test",
+    ];
+    lab.h1.run_detached(&zone, &["sleep", "infinity"]);
+    let found = lab.h1.in_container("c", &["getent", "hosts", "www"]).ok();
+    assert!(found.text().contains(OUTSIDE_ANSWER), "{found}");
+    let refused = lab.h1.net(&["run", "--dns-search", "a b", "--", "true"]);
+    assert!(!refused.is_ok(), "{refused}");
 }
 
 #[test]

@@ -215,6 +215,42 @@ fn s20_the_default_bridge_has_names_only_by_link() {
     let _ = lab.h1.in_container("linked", &ping).ok();
 }
 
+/// The file that a running container has open cannot be replaced by another, so it is rewritten where it is.
+#[test]
+fn s20_who_reads_hosts_while_a_link_moves_never_sees_half_a_line() {
+    let lab = Lab::with(HostOptions {
+        // Addresses of different lengths, so that the file grows and shrinks.
+        config: r#"{"bip": "172.17.0.97/27"}"#.to_owned(),
+        flags: Vec::new(),
+    });
+    lab.h1.idle("target", "bridge", &[]);
+    lab.h1.idle("linked", "bridge", &["--link", "target:db"]);
+    let watch = r#"
+        while [ ! -e /run/lab/hosts.stop ]; do
+            cat /etc/hosts > /tmp/hosts.seen
+            grep -vE '^([0-9a-f:.]+\s\S.*)?$' /tmp/hosts.seen
+            [ "$(grep -c localhost /tmp/hosts.seen)" = 2 ] && tail -c1 /tmp/hosts.seen | grep -q . && echo "no end of line"
+            echo read
+        done
+    "#;
+    let net = netns_tests::programs::built("net").display().to_string();
+    let argv = [&net, "exec", "linked", "--", "sh", "-c", watch];
+    let environment = [("NETD_HOST", netns_tests::host::SOCKET)];
+    let mut reader = lab.h1.spawn(&argv, &environment, "/run/lab/hosts.log");
+    for round in 0..12 {
+        // 172.17.0.99 at times, 172.17.0.1xx at others.
+        let _ = lab.h1.net(&["stop", "-t", "0", "target"]).ok();
+        let name = format!("filler{round}");
+        lab.h1.idle(&name, "bridge", &[]);
+        lab.h1.idle("target", "bridge", &[]);
+    }
+    lab.h1.write("/run/lab/hosts.stop", "");
+    let _ = reader.ends_within(std::time::Duration::from_secs(10));
+    let log = lab.h1.read("/run/lab/hosts.log");
+    let odd: Vec<&str> = log.lines().filter(|line| *line != "read").collect();
+    assert!(log.lines().count() > 20 && odd.is_empty(), "{odd:?}");
+}
+
 #[test]
 fn s20_a_container_knows_its_own_name() {
     let lab = Lab::new();
