@@ -141,6 +141,11 @@ fn bridge_sysctls(network: &Network, spec: &BridgeSpec) -> BTreeMap<Sysctl, Stri
         // rules. With it: written although it is the kernel's default, which the host's administrator may have changed.
         let disabled = if has_ipv6(network) { "0" } else { "1" };
         set("ipv6", "disable_ipv6", disabled);
+        if has_ipv6(network) {
+            // The kernel asks for a neighbour from its link-local address, and does not while that is tentative
+            // (`ndisc_send_ns`, net/ipv6/ndisc.c): what is forwarded in the first two seconds would be lost.
+            set("ipv6", "accept_dad", "0");
+        }
     }
     sysctls
 }
@@ -314,6 +319,7 @@ mod tests {
             sysctls(&plan.state),
             [
                 "ipv4/conf/br-010101010101/route_localnet=1",
+                "ipv6/conf/br-010101010101/accept_dad=0",
                 "ipv6/conf/br-010101010101/accept_ra=0",
                 "ipv6/conf/br-010101010101/disable_ipv6=0"
             ]

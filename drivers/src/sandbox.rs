@@ -171,6 +171,8 @@ fn sysctls(inside: &SandboxState) -> BTreeMap<Sysctl, String> {
         if has_ipv6(&state.addresses) {
             set(own("disable_ipv6"), "0");
             set(own("accept_ra"), "0");
+            // Nobody else can have the addresses of the daemon's choice, and the link-local one follows from the MAC.
+            set(own("accept_dad"), "0");
         } else {
             set(own("disable_ipv6"), "1");
         }

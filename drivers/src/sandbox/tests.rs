@@ -166,6 +166,7 @@ fn ipv6_is_on_exactly_where_there_is_an_address_of_it() {
             "ipv6/conf/default/accept_ra=0",
             "ipv6/conf/default/disable_ipv6=1",
             "ipv6/conf/eth1/disable_ipv6=1",
+            "ipv6/conf/eth2/accept_dad=0",
             "ipv6/conf/eth2/accept_ra=0",
             "ipv6/conf/eth2/disable_ipv6=0",
             "ipv6/conf/lo/disable_ipv6=0"
@@ -313,6 +314,7 @@ fn ipv6_comes_to_a_sandbox_that_had_none_without_opening_the_others() {
         written.collect::<BTreeSet<_>>(),
         BTreeSet::from([
             "ipv6/conf/lo/disable_ipv6=0".to_owned(),
+            "ipv6/conf/eth2/accept_dad=0".to_owned(),
             "ipv6/conf/eth2/accept_ra=0".to_owned(),
             "ipv6/conf/eth2/disable_ipv6=0".to_owned(),
         ])

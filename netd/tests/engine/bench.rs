@@ -305,9 +305,12 @@ impl Bench {
 
     /// All that must be as before when everything was removed.
     pub(crate) fn baseline(&self) -> Baseline {
+        let mut rules = self.world.rules();
+        // Forwarding of IPv6, once on, stays on, and with it that strangers are not forwarded.
+        rules.host.drop_forwarded_v6 = false;
         Baseline {
             kernel: self.world.snapshot(),
-            rules: self.world.rules(),
+            rules,
             pinned: self.world.pinned().len(),
         }
     }
@@ -327,14 +330,18 @@ impl Drop for Bench {
     }
 }
 
-/// A request for a network; an empty subnet leaves the choice to the daemon.
-pub(crate) fn request(name: &str, subnet: &str) -> NetworkRequest {
-    let pools = if subnet.is_empty() {
-        serde_json::json!([])
-    } else {
-        serde_json::json!([{ "subnet": subnet }])
-    };
-    serde_json::from_value(serde_json::json!({ "name": name, "pools": pools })).unwrap()
+/// A request for a network: its subnets, with blanks between, or `ipv6` for one of the daemon's choice. IPv4 is there
+/// anyhow; its subnet is left to the daemon if there is none.
+pub(crate) fn request(name: &str, subnets: &str) -> NetworkRequest {
+    let words = subnets.split_whitespace();
+    let (named, flags): (Vec<_>, Vec<_>) = words.partition(|word| word.contains('/'));
+    let pools = named
+        .iter()
+        .map(|subnet| serde_json::json!({ "subnet": subnet }));
+    let pools: Vec<_> = pools.collect();
+    let ipv6 = flags.contains(&"ipv6").then_some(true);
+    serde_json::from_value(serde_json::json!({ "name": name, "pools": pools, "ipv6": ipv6 }))
+        .unwrap()
 }
 
 /// A container in the namespace of a process.

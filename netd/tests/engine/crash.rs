@@ -11,7 +11,8 @@ use crate::whole::check;
 type Story = BTreeMap<String, String>;
 
 const N1: Step = Step::Create("n1", "10.1.0.0/24");
-const N2: Step = Step::Create("n2", "10.2.0.0/24");
+/// With IPv6, which nobody forwarded before.
+const N2: Step = Step::Create("n2", "10.2.0.0/24 fd00:2::/64");
 
 /// A change of all that can change.
 const EVERYTHING: &str = r#"{

@@ -62,7 +62,7 @@ const NARROW: &str = r#"{"options": {"com.docker.network.driver.mtu": "1400"}}"#
 fn requests() -> Vec<(Vec<Step>, Step, Refused)> {
     use Refused::{AsBefore, BeforeOrAfter};
     let n1 = || Step::Create("n1", "10.1.0.0/24");
-    let n2 = || Step::Create("n2", "10.2.0.0/24");
+    let n2 = || Step::Create("n2", "10.2.0.0/24 fd00:2::/64");
     let web = || Step::Run("web", "n1", Some("10.1.0.9"), vec!["8080:80", "53:53/udp"]);
     let both = || vec![n1(), n2(), web(), Step::Connect("n2", "web")];
     vec![

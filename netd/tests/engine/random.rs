@@ -45,9 +45,22 @@ fn from_environment(name: &str) -> Option<u64> {
 fn request(dice: &mut Dice) -> Step {
     let network = dice.pick(&["n1", "n2", "n3", "bridge"]);
     let own = dice.pick(&["n1", "n2", "n3"]);
-    let subnet = dice.pick(&["", "10.1.0.0/28", "10.2.0.0/24"]);
+    let subnet = dice.pick(&[
+        "",
+        "ipv6",
+        "10.1.0.0/28",
+        "10.2.0.0/24",
+        "10.2.0.0/24 fd00:2::/125",
+    ]);
     let container = dice.pick(&["a", "b", "c", "d", "e"]);
-    let address = dice.pick(&[None, None, None, Some("10.1.0.5"), Some("10.2.0.5")]);
+    let address = dice.pick(&[
+        None,
+        None,
+        None,
+        Some("10.1.0.5"),
+        Some("10.2.0.5"),
+        Some("fd00:2::5"),
+    ]);
     let ports = dice.pick::<&[&str]>(&[&[], &[], &["80"], &["8080:80"], &["9000-9003:90-93/udp"]]);
     let port = dice.pick(&["80", "8080:80", "9000-9003:90-93/udp", "53:53/udp"]);
     let change = dice.pick(&[
