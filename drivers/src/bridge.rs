@@ -2,8 +2,7 @@
 //!
 //! Must not know the other networks of a container: routes and names are its sandbox's business.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
 use netd_model::container::Interface;
 use netd_model::desired::{
@@ -12,6 +11,10 @@ use netd_model::desired::{
 use netd_model::network::BridgeSpec;
 use netd_model::ruleset::{EndpointRules, NetworkRules};
 use netd_model::{Endpoint, InstanceId, Lease, Network, PoolSpec};
+
+mod gateway;
+
+pub use gateway::gateway_for;
 
 use crate::names::bridge_mac;
 use crate::plan::{NetworkPlan, PlanError};
@@ -47,14 +50,7 @@ pub fn plan_network(
     let bridge = BridgeState {
         mark: spec.owned.then(|| Mark::bridge(instance, network.id)),
         mac: bridge_mac(network.id),
-        addresses: match spec.owned {
-            true => network
-                .pools
-                .iter()
-                .map(PoolSpec::gateway_address)
-                .collect(),
-            false => BTreeSet::new(),
-        },
+        addresses: gateway::addresses(network, spec),
         mtu_bytes: mtu_bytes(spec),
         filtered: spec.owned && !spec.icc,
         up: true,
@@ -66,6 +62,7 @@ pub fn plan_network(
         masquerade: spec.masquerade,
         icc: spec.icc,
         internal: network.policy.internal,
+        reach: spec.reach.clone(),
     };
     let state = HostState {
         bridges: BTreeMap::from([(spec.bridge.clone(), bridge)]),
@@ -80,6 +77,7 @@ pub fn plan_network(
 
 fn check(network: &Network, spec: &BridgeSpec) -> Result<(), PlanError> {
     let name = || network.name.clone();
+    gateway::check_mode(network, spec)?;
     if network.pools.is_empty() {
         return Err(PlanError::NoPool { network: name() });
     }
@@ -217,21 +215,11 @@ fn isolated(spec: &BridgeSpec) -> bool {
     !spec.icc && !spec.owned
 }
 
-/// The next hop out of the network in the family of `lease`: the bridge, unless the administrator named another.
-#[must_use]
-pub fn gateway_for(network: &Network, spec: &BridgeSpec, lease: &Lease) -> Option<IpAddr> {
-    let same_family = |gateway: &IpAddr| gateway.is_ipv4() == lease.address.is_ipv4();
-    [spec.gateway_override, spec.gateway_override_v6]
-        .into_iter()
-        .flatten()
-        .find(same_family)
-        .or_else(|| pool_of(network, lease).map(|pool| pool.gateway))
-}
-
 /// The published ports of an endpoint; `None` without any, or on an internal network, which lets nothing in.
 #[must_use]
 pub fn endpoint_rules(network: &Network, endpoint: &Endpoint) -> Option<EndpointRules> {
-    if endpoint.ports.is_empty() || network.policy.internal {
+    let publishes = !endpoint.ports.is_empty() || !endpoint.opened.is_empty();
+    if !publishes || network.policy.internal {
         return None;
     }
     Some(EndpointRules {
@@ -239,6 +227,7 @@ pub fn endpoint_rules(network: &Network, endpoint: &Endpoint) -> Option<Endpoint
         network: network.id,
         addresses: endpoint.leases.iter().map(|lease| lease.address).collect(),
         ports: endpoint.ports.clone(),
+        opened: endpoint.opened.clone(),
     })
 }
 
@@ -260,6 +249,8 @@ fn mtu_bytes(spec: &BridgeSpec) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use netd_model::desired::{KernelState, Op};
     use netd_model::diff::diff;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netd_model::name::ParseNameError;
-use netd_model::{Endpoint, EndpointId, IfName, Lease, Mac, NetworkId};
+use netd_model::{Endpoint, EndpointId, IfName, InterfacePrefix, Lease, Mac, NetworkId};
 
 /// The bridge of a network: `br-` and 12 digits of its id, as in Docker; 15 bytes, all that Linux allows.
 ///
@@ -28,14 +28,15 @@ pub fn host_interface_name(endpoint: EndpointId, salt: u32) -> Result<IfName, Pa
     IfName::new(&format!("veth{salted:07x}"))
 }
 
-/// The next interface inside a container: the lowest `ethN` that none of its `endpoints` has and that is not `present`
-/// there otherwise, by the hand of another runtime.
+/// The next interface inside a container: the prefix with the lowest number that none of its `endpoints` has and that is
+/// not `present` there otherwise, by the hand of another runtime.
 ///
 /// # Errors
 /// None in practice: a container would need 10^12 endpoints for a name that is too long.
 pub fn next_inside_name<'a>(
     endpoints: impl IntoIterator<Item = &'a Endpoint>,
     present: &BTreeSet<IfName>,
+    prefix: &InterfacePrefix,
 ) -> Result<IfName, ParseNameError> {
     let own = endpoints
         .into_iter()
@@ -44,7 +45,7 @@ pub fn next_inside_name<'a>(
     let taken: BTreeSet<&str> = own.chain(present.iter().map(IfName::as_str)).collect();
     // Among one name more than are taken, one is free.
     let free = (0..=taken.len())
-        .map(|number| format!("eth{number}"))
+        .map(|number| format!("{}{number}", prefix.as_str()))
         .find(|name| !taken.contains(name.as_str()));
     IfName::new(&free.unwrap_or_default())
 }
@@ -104,7 +105,9 @@ mod tests {
         let name = |numbers: &[u8]| {
             let endpoints: Vec<_> = numbers.iter().map(|n| endpoint(&network, *n)).collect();
             let present = BTreeSet::from(["lo".parse().unwrap(), "eth5".parse().unwrap()]);
-            next_inside_name(&endpoints, &present).unwrap().to_string()
+            next_inside_name(&endpoints, &present, &InterfacePrefix::default())
+                .unwrap()
+                .to_string()
         };
         assert_eq!(
             name(&[0, 1, 2, 3, 4]),

@@ -71,6 +71,14 @@ pub enum PlanError {
         /// Its MTU in bytes.
         mtu_bytes: u32,
     },
+    /// Without an address of the bridge, nothing would lead out.
+    #[error(
+        "network {network} has the gateway mode isolated, which is for internal networks; give --internal or another mode"
+    )]
+    IsolatedButOpen {
+        /// The network.
+        network: NetworkName,
+    },
     /// An endpoint came with a network that is not its own.
     #[error("endpoint {} is not on network {network}", endpoint.short())]
     WrongNetwork {

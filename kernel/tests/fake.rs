@@ -260,6 +260,7 @@ fn the_firewall_says_what_differs_and_refuses_rules_of_unknown_networks() {
         masquerade: true,
         icc: true,
         internal: false,
+        reach: Default::default(),
     };
     wanted.networks.insert(network, rules);
     firewall.apply(&wanted).unwrap();
@@ -277,6 +278,7 @@ fn the_firewall_says_what_differs_and_refuses_rules_of_unknown_networks() {
         network: NetworkId::from_bytes([2; 32]),
         addresses: Vec::new(),
         ports: Vec::new(),
+        opened: Vec::new(),
     };
     let endpoint = EndpointId::from_bytes([3; 32]);
     orphan.endpoints.insert(endpoint, rules);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, Mac, NetnsId, NetworkId,
-    PublishedPort, Subnet,
+    OpenPort, PublishedPort, Subnet,
 };
 
 /// A container of any runtime, or a process that `net run` started.
@@ -213,6 +213,9 @@ pub struct Endpoint {
     pub leases: Vec<Lease>,
     /// Ports that the host forwards.
     pub ports: Vec<PublishedPort>,
+    /// Ports that are open at the container's own address, on networks that translate nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened: Vec<OpenPort>,
     /// Further names on this network.
     pub aliases: Vec<Alias>,
     /// The network with the highest number carries the default route; the name decides among equals.

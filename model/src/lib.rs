@@ -4,7 +4,7 @@
 //! randomness and time come in as arguments. Every other crate imports this one, and it imports none of them.
 //!
 //! Reading order: [`id`] and [`name`] (who), [`subnet`], [`mac`] and [`port`] (numbers), [`network`] and
-//! [`container`] (what exists), [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
+//! [`container`] (what exists) with [`reach`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
 
 pub mod id;
 pub mod mac;
@@ -14,6 +14,7 @@ pub mod subnet;
 
 pub mod container;
 pub mod network;
+pub mod reach;
 
 pub mod desired;
 pub mod diff;
@@ -29,5 +30,6 @@ pub use mac::Mac;
 pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName};
 pub use network::{DriverSpec, Network, NetworkPair, Policy, PoolSpec};
 pub use port::{PortRange, Protocol, PublishRequest, PublishedPort};
+pub use reach::{GatewayMode, InterfacePrefix, OpenPort, Reach};
 pub use ruleset::Ruleset;
 pub use subnet::Subnet;

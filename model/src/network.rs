@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::container::Phase;
-use crate::{IfName, NetworkId, NetworkName, Subnet};
+use crate::{IfName, InterfacePrefix, NetworkId, NetworkName, Reach, Subnet};
 
 /// A network of this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,11 +111,24 @@ pub struct BridgeSpec {
     pub icc: bool,
     /// Host address that published ports are bound to unless told otherwise.
     pub host_binding: IpAddr,
+    /// How containers are met from outside.
+    #[serde(default)]
+    pub reach: Reach,
+    /// False if the bridge gets no IPv4 address of ours; one that it has is left there.
+    #[serde(default = "yes")]
+    pub has_ipv4_address: bool,
+    /// What interfaces inside containers are called.
+    #[serde(default)]
+    pub interface_prefix: InterfacePrefix,
     /// Gateway that containers use when it is not the bridge itself (`"default-gateway"` in daemon.json).
     pub gateway_override: Option<IpAddr>,
     /// The same for IPv6 (`"default-gateway-v6"`).
     #[serde(default)]
     pub gateway_override_v6: Option<IpAddr>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A configuration's address pools, as they were asked for: each network that is made from it chooses the rest.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::{EndpointId, IfName, NetworkId, NetworkPair, PublishedPort, Subnet};
+use crate::{EndpointId, IfName, NetworkId, NetworkPair, OpenPort, PublishedPort, Reach, Subnet};
 
 /// Everything that netd wants filtered and translated in its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct NetworkRules {
     pub icc: bool,
     /// Nothing in or out.
     pub internal: bool,
+    /// How containers are met from outside.
+    pub reach: Reach,
 }
 
 /// The published ports of one endpoint.
@@ -59,6 +61,8 @@ pub struct EndpointRules {
     pub addresses: Vec<IpAddr>,
     /// What is published.
     pub ports: Vec<PublishedPort>,
+    /// What is open at the container's own addresses.
+    pub opened: Vec<OpenPort>,
 }
 
 /// One change of the wish.

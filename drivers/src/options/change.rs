@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use netd_model::GatewayMode;
 use netd_model::network::BridgeSpec;
 
-use super::{BridgeOptions, HOST_BINDING, ICC, MASQUERADE, MTU, NAME, OptionError, set};
+use super::{
+    BridgeOptions, HOST_BINDING, ICC, INHIBIT, MASQUERADE, MODE_V4, MODE_V6, MTU, NAME,
+    OptionError, set,
+};
 
 /// The options that `spec` has after `given` were changed. Those that are not given stay, whatever the daemon's
 /// configuration says meanwhile.
@@ -21,6 +25,9 @@ pub fn change_bridge_options(
         icc: spec.icc,
         masquerade: spec.masquerade,
         host_binding: spec.host_binding,
+        reach: spec.reach.clone(),
+        has_ipv4_address: spec.has_ipv4_address,
+        interface_prefix: spec.interface_prefix.clone(),
     };
     for (key, value) in given {
         set(&mut options, key, value)?;
@@ -32,12 +39,40 @@ pub fn change_bridge_options(
             wanted: wanted.to_string(),
         });
     }
+    let (before, after) = (&spec.reach, &options.reach);
+    check_mode(MODE_V4, before.mode_v4, after.mode_v4)?;
+    check_mode(MODE_V6, before.mode_v6, after.mode_v6)?;
+    if options.has_ipv4_address != spec.has_ipv4_address {
+        return Err(OptionError::Fixed {
+            key: INHIBIT,
+            present: (!spec.has_ipv4_address).to_string(),
+            wanted: (!options.has_ipv4_address).to_string(),
+        });
+    }
     Ok(BridgeSpec {
+        reach: options.reach,
+        interface_prefix: options.interface_prefix,
         mtu_bytes: options.mtu_bytes,
         icc: options.icc,
         masquerade: options.masquerade,
         host_binding: options.host_binding,
         ..spec.clone()
+    })
+}
+
+/// Where ports are published, and whether the bridge has an address, is settled when a network is made.
+fn check_mode(
+    key: &'static str,
+    present: GatewayMode,
+    wanted: GatewayMode,
+) -> Result<(), OptionError> {
+    if present == wanted || (present.translates() && wanted.translates()) {
+        return Ok(());
+    }
+    Err(OptionError::Fixed {
+        key,
+        present: present.to_string(),
+        wanted: wanted.to_string(),
     })
 }
 

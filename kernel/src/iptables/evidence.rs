@@ -33,10 +33,14 @@ impl<'a> Evidence<'a> {
             subnets: HashMap::new(),
             published: HashSet::new(),
         };
-        for chain in [names.ports, names.stage_1, names.stage_2] {
+        for chain in [names.stage_1, names.stage_2] {
             for rule in standing.rules(Table::Filter, chain) {
                 evidence.bridges.extend(values(rule, &["-i", "-o"]));
             }
+        }
+        for rule in standing.rules(Table::Filter, names.ports) {
+            // It leads to one of our bridges; where it comes from may be an interface that a network trusts.
+            evidence.bridges.extend(values(rule, &["-o"]));
         }
         for rule in standing.rules(Table::Filter, "FORWARD") {
             if let ["-o", bridge, "-j", chain] = words(rule)[..]
@@ -138,6 +142,7 @@ impl<'a> Evidence<'a> {
                 "MASQUERADE",
             ]
             | ["-s", _, "!", "-o", bridge, "-j", "MASQUERADE"]
+            | ["-s", _, "!", "-o", bridge, "-j", "SNAT", "--to-source", _]
             | [
                 "-s",
                 _,

@@ -14,12 +14,15 @@
 //! 7. Two networks that may talk have an ACCEPT each way in STAGE-2 (a RETURN would lead to 2), where Docker's users put
 //!    theirs by hand, and an exception from masquerading: their containers see each other's own addresses. STAGE-1
 //!    comes before the ACCEPT of established connections, so that taking the rules away ends those, too.
+//! 8. The gateway modes and trusted interfaces, which Docker has since version 28: `reach` has their rules.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use netd_model::ruleset::{EndpointRules, NetworkRules};
-use netd_model::{PublishedPort, Ruleset, Subnet};
+use netd_model::{OpenPort, PublishedPort, Ruleset, Subnet};
+
+mod reach;
 
 use super::names::ChainNames;
 use super::rules::{Chain, Hold, Rules, Table};
@@ -50,7 +53,12 @@ pub fn render(wanted: &Ruleset, names: &ChainNames) -> Rules {
                 Hold::Whole,
                 filter_ports(&scene),
             ),
-            chain(Table::Filter, names.stage_2, Hold::Whole, stage_2(&scene)),
+            chain(
+                Table::Filter,
+                names.stage_2,
+                Hold::Whole,
+                stage_2(&scene, names),
+            ),
             chain(
                 Table::Filter,
                 names.stage_1,
@@ -79,6 +87,8 @@ pub fn render(wanted: &Ruleset, names: &ChainNames) -> Rules {
 
 /// Networks youngest first, and published ports oldest endpoint first.
 struct Scene<'a> {
+    /// Ports at containers' own addresses, each with its network.
+    opened: Vec<(&'a NetworkRules, &'a OpenPort)>,
     networks: Vec<&'a NetworkRules>,
     /// From a network to one that it may talk to, both ways.
     allowed: Vec<(&'a NetworkRules, &'a NetworkRules)>,
@@ -107,7 +117,16 @@ impl<'a> Scene<'a> {
         allowed.sort_by_key(|(from, to)| std::cmp::Reverse((from.rank, to.rank)));
         let mut endpoints: Vec<_> = wanted.endpoints.iter().collect();
         endpoints.sort_by_key(|(id, endpoint)| (endpoint.rank, **id));
+        let open = |endpoint: &&EndpointRules| {
+            let network = wanted.networks.get(&endpoint.network);
+            network.filter(|network| !network.internal)
+        };
         Self {
+            opened: endpoints
+                .iter()
+                .filter_map(|(_, endpoint)| Some((open(endpoint)?, &endpoint.opened)))
+                .flat_map(|(network, ports)| ports.iter().map(move |port| (network, port)))
+                .collect(),
             networks: networks.into_iter().map(|(_, network)| network).collect(),
             allowed,
             ports: endpoints
@@ -195,14 +214,11 @@ fn forward(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
 }
 
 fn filter_ports(scene: &Scene<'_>) -> Vec<String> {
+    // 8.
+    let mut rules = reach::direct(scene);
     let open = scene.networks.iter().filter(|network| !network.internal);
     // 2. FORWARD may end in ACCEPT, and what a neighbour on the wire routes here by hand would then arrive.
-    let mut rules: Vec<String> = open
-        .map(|network| {
-            let br = &network.bridge;
-            format!("! -i {br} -o {br} -m conntrack ! --ctstate DNAT -j DROP")
-        })
-        .collect();
+    rules.extend(open.map(|network| reach::past_published_ports(network)));
     for Publication {
         network,
         address,
@@ -242,7 +258,7 @@ fn stage_1(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
     rules
 }
 
-fn stage_2(scene: &Scene<'_>) -> Vec<String> {
+fn stage_2(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
     // 1. Only a rule of the host translates, so this is a published port. Internal networks are closed in STAGE-1,
     // before a packet comes here or after it returns.
     let mut rules = vec!["-m conntrack --ctstate DNAT -j RETURN".to_owned()];
@@ -250,6 +266,8 @@ fn stage_2(scene: &Scene<'_>) -> Vec<String> {
     let allowed = scene.allowed.iter();
     rules
         .extend(allowed.map(|(from, to)| format!("-i {} -o {} -j ACCEPT", from.bridge, to.bridge)));
+    // 8.
+    rules.extend(reach::between_networks(scene, names));
     let open = scene.networks.iter().filter(|network| !network.internal);
     rules.extend(open.map(|network| format!("-o {} -j DROP", network.bridge)));
     rules.push("-j RETURN".to_owned());
@@ -286,13 +304,13 @@ fn postrouting(scene: &Scene<'_>) -> Vec<String> {
         let br = &network.bridge;
         // A process of the host that asks 127.0.0.1 has a source that no container can answer to. This is about
         // publishing, so networks that keep their addresses on the way out have it too.
-        rules.push(format!(
-            "-o {br} -m addrtype --src-type LOCAL -j MASQUERADE"
-        ));
+        if !reach::is_routed(network) {
+            rules.push(format!(
+                "-o {br} -m addrtype --src-type LOCAL -j MASQUERADE"
+            ));
+        }
         for subnet in subnets(network) {
-            if network.masquerade {
-                rules.push(format!("-s {subnet} ! -o {br} -j MASQUERADE"));
-            }
+            rules.extend(reach::way_out(network, subnet));
             // 4. Or the neighbour would answer directly, from an address that was never asked.
             rules.push(format!(
                 "-s {subnet} -o {br} -m conntrack --ctstate DNAT -j MASQUERADE"

@@ -186,7 +186,8 @@ fn neighbours() -> Vec<(Rule, &'static str)> {
 }
 
 fn entering() -> Vec<(Rule, &'static str)> {
-    vec![
+    let mut rules = routed();
+    rules.extend([
         (
             // Before the established ones, so that `net deny` ends those, too.
             Rule::any()
@@ -203,11 +204,76 @@ fn entering() -> Vec<(Rule, &'static str)> {
             Rule::any().translated().so(Target::Accept),
             "published ports",
         ),
-        (
-            Rule::any().so(Target::Drop),
-            "no way to a container past its published ports",
-        ),
-    ]
+    ]);
+    rules.extend(direct());
+    rules.push((
+        Rule::any().so(Target::Drop),
+        "no way to a container past its published ports",
+    ));
+    rules
+}
+
+/// Numbers of ICMP for IPv4 and for IPv6 (RFC 792, RFC 4443 section 2.1).
+const fn icmp(family: Family) -> u8 {
+    match family {
+        Family::V4 => 1,
+        Family::V6 => 58,
+    }
+}
+
+/// Networks where nothing is translated: other networks reach their ports as the world does.
+fn routed() -> Vec<(Rule, &'static str)> {
+    Family::BOTH
+        .into_iter()
+        .flat_map(|family| {
+            use Field::{Destination, In, Out, Port, Protocol};
+            let of = || Rule::of(family);
+            [
+                (
+                    of().within(Set::Routed(family), &[In])
+                        .established_or_related()
+                        .so(Target::Accept),
+                    "answers out of a routed network",
+                ),
+                (
+                    of().within(Set::Opened(family), &[Destination(family), Protocol, Port])
+                        .so(Target::Accept),
+                    "ports open at the container's own address",
+                ),
+                (
+                    of().within(Set::Routed(family), &[Out])
+                        .with(Protocol, &[icmp(family)])
+                        .so(Target::Accept),
+                    "whether somebody is there",
+                ),
+            ]
+        })
+        .collect()
+}
+
+/// Further ways to a container's own address.
+fn direct() -> Vec<(Rule, &'static str)> {
+    Family::BOTH
+        .into_iter()
+        .flat_map(|family| {
+            use Field::{Destination, In, Out, Port, Protocol};
+            let from = [In, Destination(family), Protocol, Port];
+            [
+                (
+                    Rule::of(family)
+                        .within(Set::Trusted(family), &from)
+                        .so(Target::Accept),
+                    "published ports, from interfaces that are trusted",
+                ),
+                (
+                    Rule::of(family)
+                        .within(Set::Unprotected(family), &[Out])
+                        .so(Target::Accept),
+                    "networks that nothing protects",
+                ),
+            ]
+        })
+        .collect()
 }
 
 fn leaving() -> Vec<(Rule, &'static str)> {
@@ -224,6 +290,13 @@ fn leaving() -> Vec<(Rule, &'static str)> {
                 (home().so(Target::Return), "within a network"),
                 (
                     Rule::of(family)
+                        .within(Set::Routed(family), &[Out])
+                        .by_host()
+                        .so(Target::Return),
+                    "into a routed network as it is",
+                ),
+                (
+                    Rule::of(family)
                         .within(Set::Bridges, &[Out])
                         .by_host()
                         .masqueraded(),
@@ -234,6 +307,14 @@ fn leaving() -> Vec<(Rule, &'static str)> {
                         .within(Set::Kept(family), &[Source(family), Destination(family)])
                         .so(Target::Return),
                     "networks that may talk see their own addresses",
+                ),
+                (
+                    Rule::of(family).sourced_by(
+                        Set::Sourced(family),
+                        &[Source(family), Destination(family)],
+                        family,
+                    ),
+                    "out by an address of their own",
                 ),
                 (
                     Rule::of(family)

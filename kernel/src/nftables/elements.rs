@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netd_model::ruleset::{EndpointRules, NetworkRules};
-use netd_model::{EndpointId, IfName, NetworkId, NetworkPair, PublishedPort, Ruleset, Subnet};
+use netd_model::{
+    EndpointId, GatewayMode, IfName, NetworkId, NetworkPair, PublishedPort, Ruleset, Subnet,
+};
 
 use super::sets::{Keys, Part, Set};
 use super::words::{Family, Target};
@@ -93,6 +95,7 @@ pub(super) fn of(wanted: &Ruleset, entry: Entry) -> Elements {
                 && !network.internal
             {
                 add_ports(&mut elements, endpoint);
+                add_direct(&mut elements, network, endpoint);
             }
         }
     }
@@ -113,11 +116,26 @@ fn add_network(elements: &mut Elements, network: &NetworkRules) {
     for subnet in &network.subnets {
         let (family, span) = (family_of(subnet.first()), Piece::from(subnet));
         elements.insert(key(Set::Home(family), &[span, bridge]), Value::Nothing);
-        if network.masquerade && !network.internal {
+        let mode = network.reach.mode(subnet.first());
+        if network.masquerade && !network.internal && mode.translates() {
             let anywhere = Piece::everything(family);
-            let out = key(Set::Masqueraded(family), &[span, anywhere]);
-            elements.insert(out, Value::Nothing);
+            let out = |set| key(set, &[span, anywhere]);
+            match network.reach.leaves_as(subnet.first()) {
+                Some(source) => {
+                    let source = Value::Bytes(bytes_of(source));
+                    elements.insert(out(Set::Sourced(family)), source);
+                }
+                None => {
+                    elements.insert(out(Set::Masqueraded(family)), Value::Nothing);
+                }
+            }
         }
+        let special = match mode {
+            GatewayMode::Routed => Set::Routed(family),
+            GatewayMode::NatUnprotected => Set::Unprotected(family),
+            GatewayMode::Nat | GatewayMode::Isolated => continue,
+        };
+        elements.insert(key(special, &[bridge]), Value::Nothing);
     }
 }
 
@@ -141,6 +159,39 @@ fn add_ports(elements: &mut Elements, endpoint: &EndpointRules) {
         let same_family = |address: &&IpAddr| family_of(**address) == family;
         if let Some(address) = endpoint.addresses.iter().find(same_family) {
             add_port(elements, port, *address);
+        }
+    }
+}
+
+/// Ports at the container's own address: open ones for all, published ones for interfaces that are trusted.
+fn add_direct(elements: &mut Elements, network: &NetworkRules, endpoint: &EndpointRules) {
+    for open in &endpoint.opened {
+        let at = [
+            Piece::Addresses(open.address, open.address),
+            Piece::Byte(open.protocol.number()),
+        ];
+        for port in open.ports.iter() {
+            let set = Set::Opened(family_of(open.address));
+            let key = key(set, &[at[0], at[1], Piece::Ports(port, port)]);
+            elements.insert(key, Value::Nothing);
+        }
+    }
+    for port in &endpoint.ports {
+        let family = family_of(port.host_ip);
+        let same_family = |address: &&IpAddr| family_of(**address) == family;
+        let Some(address) = endpoint.addresses.iter().find(same_family) else {
+            continue;
+        };
+        for from in &network.reach.trusted {
+            for number in port.container_ports.iter() {
+                let pieces = [
+                    Piece::from(from),
+                    Piece::Addresses(*address, *address),
+                    Piece::Byte(port.protocol.number()),
+                    Piece::Ports(number, number),
+                ];
+                elements.insert(key(Set::Trusted(family), &pieces), Value::Nothing);
+            }
         }
     }
 }

@@ -87,6 +87,16 @@ pub(super) enum Set {
     Kept(Family),
     /// Subnets that leave by the host's address, whatever the destination.
     Masqueraded(Family),
+    /// Subnets that leave by an address of their own, whatever the destination.
+    Sourced(Family),
+    /// Bridges of networks where nothing is translated.
+    Routed(Family),
+    /// Bridges of networks whose containers are open to whoever routes to them.
+    Unprotected(Family),
+    /// Ports of containers that are open at the container's own address.
+    Opened(Family),
+    /// The same, for what comes by one interface.
+    Trusted(Family),
     /// Ports of every address of the host.
     Ports(Family),
     /// Ports of one address of the host.
@@ -124,6 +134,11 @@ impl Set {
             .chain(of_both(Self::Home))
             .chain(of_both(Self::Kept))
             .chain(of_both(Self::Masqueraded))
+            .chain(of_both(Self::Sourced))
+            .chain(of_both(Self::Routed))
+            .chain(of_both(Self::Unprotected))
+            .chain(of_both(Self::Opened))
+            .chain(of_both(Self::Trusted))
             .chain(of_both(Self::Ports))
             .chain(of_both(Self::PortsAt))
             .chain(of_both(Self::Ranges))
@@ -142,6 +157,16 @@ impl Set {
             Self::Kept(Family::V6) => "kept6",
             Self::Masqueraded(Family::V4) => "masqueraded4",
             Self::Masqueraded(Family::V6) => "masqueraded6",
+            Self::Sourced(Family::V4) => "sourced4",
+            Self::Sourced(Family::V6) => "sourced6",
+            Self::Routed(Family::V4) => "routed4",
+            Self::Routed(Family::V6) => "routed6",
+            Self::Unprotected(Family::V4) => "unprotected4",
+            Self::Unprotected(Family::V6) => "unprotected6",
+            Self::Opened(Family::V4) => "opened4",
+            Self::Opened(Family::V6) => "opened6",
+            Self::Trusted(Family::V4) => "trusted4",
+            Self::Trusted(Family::V6) => "trusted6",
             Self::Ports(Family::V4) => "ports4",
             Self::Ports(Family::V6) => "ports6",
             Self::PortsAt(Family::V4) => "ports_at4",
@@ -158,7 +183,13 @@ impl Set {
         const V6: Part = Address(Family::V6);
         match self {
             Self::OwnOnly => &[Part::Version],
-            Self::Bridges | Self::Internal => &[Interface],
+            Self::Bridges | Self::Internal | Self::Routed(_) | Self::Unprotected(_) => &[Interface],
+            Self::Sourced(Family::V4) => &[V4, V4],
+            Self::Sourced(Family::V6) => &[V6, V6],
+            Self::Opened(Family::V4) => &[V4, Protocol, Port],
+            Self::Opened(Family::V6) => &[V6, Protocol, Port],
+            Self::Trusted(Family::V4) => &[Interface, V4, Protocol, Port],
+            Self::Trusted(Family::V6) => &[Interface, V6, Protocol, Port],
             Self::Pairs => &[Interface, Interface],
             Self::Home(Family::V4) => &[V4, Interface],
             Self::Home(Family::V6) => &[V6, Interface],
@@ -173,11 +204,19 @@ impl Set {
     /// Whether its elements are spans.
     pub(super) const fn keys(self) -> Keys {
         match self {
-            Self::Home(_) | Self::Kept(_) | Self::Masqueraded(_) | Self::Ranges(_) => Keys::Spans,
+            Self::Home(_)
+            | Self::Kept(_)
+            | Self::Masqueraded(_)
+            | Self::Sourced(_)
+            | Self::Ranges(_) => Keys::Spans,
             Self::OwnOnly
             | Self::Bridges
             | Self::Internal
             | Self::Pairs
+            | Self::Routed(_)
+            | Self::Unprotected(_)
+            | Self::Opened(_)
+            | Self::Trusted(_)
             | Self::Ports(_)
             | Self::PortsAt(_) => Keys::Exact,
         }
@@ -192,7 +231,13 @@ impl Set {
             | Self::Internal
             | Self::Home(_)
             | Self::Kept(_)
-            | Self::Masqueraded(_) => Gives::Nothing,
+            | Self::Masqueraded(_)
+            | Self::Routed(_)
+            | Self::Unprotected(_)
+            | Self::Opened(_)
+            | Self::Trusted(_) => Gives::Nothing,
+            Self::Sourced(Family::V4) => Gives::Value(&[Address(Family::V4)]),
+            Self::Sourced(Family::V6) => Gives::Value(&[Address(Family::V6)]),
             Self::Pairs => Gives::Verdict,
             Self::Ports(Family::V4) | Self::PortsAt(Family::V4) => {
                 Gives::Value(&[Address(Family::V4), Port])

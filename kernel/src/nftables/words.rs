@@ -37,7 +37,8 @@ const FIB_DESTINATION: u32 = 1 << 1;
 /// `RTN_LOCAL` (linux/rtnetlink.h).
 const LOCAL: u32 = 2;
 
-/// `NFT_NAT_DNAT` (linux/netfilter/nf_tables.h).
+/// `NFT_NAT_SNAT`, `NFT_NAT_DNAT` (linux/netfilter/nf_tables.h).
+const NAT_SOURCE: u32 = 0;
 const NAT_DESTINATION: u32 = 1;
 
 /// An IP version in the kernel's numbers.
@@ -284,12 +285,17 @@ impl Rule {
 
     /// Their destination becomes what the map `set` has under their `fields`; those that it does not have go on.
     pub(super) fn translated_by(self, set: Set, fields: &[Field], family: Family) -> Self {
+        self.nat_by(NAT_DESTINATION, (set, fields), family)
+    }
+
+    /// Their source becomes what the map `set` has under their `fields`; those that it does not have go on.
+    pub(super) fn sourced_by(self, set: Set, fields: &[Field], family: Family) -> Self {
+        self.nat_by(NAT_SOURCE, (set, fields), family)
+    }
+
+    fn nat_by(self, kind: u32, (set, fields): (Set, &[Field]), family: Family) -> Self {
         let address = FIRST_REGISTER + RESULT;
-        let mut attributes = vec![
-            (1, NAT_DESTINATION),
-            (2, u32::from(family.number())),
-            (3, address),
-        ];
+        let mut attributes = vec![(1, kind), (2, u32::from(family.number())), (3, address)];
         if set.gives_port() {
             attributes.push((5, address + family.address_bytes() / 4));
         }

@@ -8,8 +8,8 @@ use netd_ipam::PoolRequest;
 use netd_kernel::{HostInterface, Kernel};
 use netd_model::network::BridgeSpec;
 use netd_model::{
-    DriverSpec, IfName, IpNetwork, Network, NetworkId, NetworkName, Op, Phase, Policy, PoolSpec,
-    Subnet,
+    DriverSpec, IfName, InterfacePrefix, IpNetwork, Network, NetworkId, NetworkName, Op, Phase,
+    Policy, PoolSpec, Reach, Subnet,
 };
 
 use super::pools::{self, Family, used_subnets};
@@ -163,6 +163,9 @@ fn default_bridge(
         masquerade: settings.masquerade,
         icc: settings.icc,
         host_binding: settings.host_binding,
+        reach: Reach::default(),
+        has_ipv4_address: true,
+        interface_prefix: InterfacePrefix::default(),
         gateway_override: settings.default_gateway,
         gateway_override_v6: settings.ipv6.as_ref().and_then(|six| six.default_gateway),
     };

@@ -95,7 +95,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let rules = endpoints
             .iter()
-            .filter(|endpoint| !endpoint.ports.is_empty());
+            .filter(|endpoint| !endpoint.ports.is_empty() || !endpoint.opened.is_empty());
         let rules = rules
             .map(|endpoint| RulesetChange::RemoveEndpoint(endpoint.id))
             .collect();

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netd_model::network::BridgeSpec;
 use netd_model::{
-    Endpoint, EndpointId, Lease, Network, PortRange, Protocol, PublishRequest, PublishedPort,
+    Endpoint, EndpointId, Lease, Network, OpenPort, PortRange, Protocol, PublishRequest,
+    PublishedPort,
 };
 
 use super::EngineError;
@@ -43,13 +44,18 @@ impl<'a> Publisher<'a> {
         })
     }
 
+    /// True unless the container's own address takes the place of the host's in that family.
+    fn translates(&self, family_of: &IpAddr) -> bool {
+        self.spec.reach.mode(*family_of).translates()
+    }
+
     fn has(&self, family_of: IpAddr) -> bool {
         let same_family = |lease: &Lease| lease.address.is_ipv4() == family_of.is_ipv4();
         self.leases.iter().any(same_family)
     }
 
     /// The host addresses that a request is about: the one it names, else the network's default; and if that is all of
-    /// the host's, all of each family that the container has.
+    /// the host's, all of each family that the container has. None in a family where nothing is translated.
     fn hosts(&self, request: &PublishRequest) -> Result<Vec<IpAddr>, EngineError> {
         let all = [
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -57,12 +63,17 @@ impl<'a> Publisher<'a> {
         ];
         match request.host_ip {
             None if self.spec.host_binding.is_unspecified() => {
-                Ok(all.into_iter().filter(|host| self.has(*host)).collect())
+                let mut hosts: Vec<_> = all.into_iter().filter(|host| self.has(*host)).collect();
+                hosts.retain(|host| self.translates(host));
+                Ok(hosts)
             }
             named => {
                 let host = named.unwrap_or(self.spec.host_binding);
                 if self.has(host) {
-                    return Ok(vec![host]);
+                    return Ok(Some(host)
+                        .filter(|host| self.translates(host))
+                        .into_iter()
+                        .collect());
                 }
                 let (family, flag) = match host {
                     IpAddr::V4(_) => ("IPv4", "--ipv4"),
@@ -75,6 +86,23 @@ impl<'a> Publisher<'a> {
             }
         }
     }
+}
+
+/// What requests open at the container's own addresses, in families where nothing is translated.
+pub(super) fn opened(
+    spec: &BridgeSpec,
+    leases: &[Lease],
+    requests: &[PublishRequest],
+) -> Vec<OpenPort> {
+    let at = |lease: &Lease| {
+        let address = lease.address;
+        let opened = requests.iter();
+        opened.filter_map(move |request| spec.reach.opened(request, address))
+    };
+    let mut opened: Vec<OpenPort> = leases.iter().flat_map(at).collect();
+    opened.sort();
+    opened.dedup();
+    opened
 }
 
 /// Host ports for what is to be published, free as far as netd knows.

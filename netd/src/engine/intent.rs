@@ -110,8 +110,10 @@ fn already(
     let has_mac = wish
         .mac
         .is_none_or(|mac| present.interface.as_ref().is_some_and(|i| i.mac == mac));
-    let has_ports = Publisher::of(network, present)
-        .is_none_or(|publisher| host_ports::fulfils(publisher, &wish.ports));
+    let has_ports = Publisher::of(network, present).is_none_or(|publisher| {
+        host_ports::fulfils(publisher, &wish.ports)
+            && host_ports::opened(publisher.spec, publisher.leases, &wish.ports) == present.opened
+    });
     if has_ips && has_mac && has_ports && wish.aliases == present.aliases {
         return Ok(Intent::Already(Arc::clone(present)));
     }
@@ -205,6 +207,7 @@ fn plain(
         interface: None,
         leases: Vec::new(),
         ports: Vec::new(),
+        opened: Vec::new(),
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
         phase: Phase::Attaching,
@@ -246,8 +249,13 @@ fn bridged(
         present: &[],
     };
     let ports = host_ports::ports(state, publisher, &requests, &Avoid::new())?;
+    let opened = host_ports::opened(spec, &leases, &requests);
     let own = state.endpoints_of(container.id);
-    let inside = next_inside_name(own.iter().map(|endpoint| &**endpoint), &subject.present)?;
+    let inside = next_inside_name(
+        own.iter().map(|endpoint| &**endpoint),
+        &subject.present,
+        &spec.interface_prefix,
+    )?;
     let interface = Interface {
         inside,
         outside: outside_name(state, id)?,
@@ -261,6 +269,7 @@ fn bridged(
         interface: Some(interface),
         leases,
         ports,
+        opened,
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
         phase: Phase::Attaching,

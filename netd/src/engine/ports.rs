@@ -181,6 +181,13 @@ fn intend(
     let Some(publisher) = network.and_then(|network| Publisher::of(network, &endpoint)) else {
         return Err(EngineError::NetworkNotFound(endpoint.network.short()));
     };
+    if !host_ports::opened(publisher.spec, publisher.leases, requests).is_empty() {
+        return Err(EngineError::Invalid(format!(
+            "container {} cannot publish ports: network {} is routed, where a port is opened when the container connects; \
+             disconnect it and connect it again with -p",
+            record.name, publisher.network.name
+        )));
+    }
     let fresh: Vec<PublishRequest> = requests
         .iter()
         .filter(|request| !host_ports::is_published(publisher, request))

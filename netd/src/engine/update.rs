@@ -70,7 +70,8 @@ impl Engine {
                 };
                 let mut rules = plan::network_rules(network, state.instance())?;
                 let endpoints = state.endpoints_on(id).into_iter();
-                let publishing = endpoints.filter(|endpoint| !endpoint.ports.is_empty());
+                let publishing = endpoints
+                    .filter(|endpoint| !endpoint.ports.is_empty() || !endpoint.opened.is_empty());
                 rules.extend(publishing.flat_map(|endpoint| plan::port_rules(state, endpoint.id)));
                 let after = plan::network_with_containers(state, network)?;
                 Ok((rules, diff(&after, &before, state.instance())))

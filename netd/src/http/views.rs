@@ -224,7 +224,21 @@ pub(super) fn attachment(state: &State, endpoint: &Endpoint) -> Option<Attachmen
         ports: match network.policy.internal {
             // A network that became internal keeps its ports for when it is open again.
             true => Vec::new(),
-            false => endpoint.ports.clone(),
+            false => reachable(endpoint),
         },
     })
+}
+
+/// What is published, and what is open at the container's own address, which then stands where the host's would.
+fn reachable(endpoint: &Endpoint) -> Vec<netd_model::PublishedPort> {
+    let opened = endpoint
+        .opened
+        .iter()
+        .map(|open| netd_model::PublishedPort {
+            protocol: open.protocol,
+            host_ip: open.address,
+            host_ports: open.ports,
+            container_ports: open.ports,
+        });
+    endpoint.ports.iter().copied().chain(opened).collect()
 }

@@ -121,7 +121,8 @@ fn rules(bench: &Bench) -> Vec<String> {
         let is_open = |network| state.network(network).is_some_and(|n| !n.policy.internal);
         let published = state
             .endpoints()
-            .filter(|endpoint| !endpoint.ports.is_empty() && is_open(endpoint.network));
+            .filter(|endpoint| !endpoint.ports.is_empty() || !endpoint.opened.is_empty())
+            .filter(|endpoint| is_open(endpoint.network));
         let endpoints: BTreeSet<_> = published.map(|endpoint| endpoint.id).collect();
         let mut complaints = Vec::new();
         if rules.allowed != state.allowances().collect() {

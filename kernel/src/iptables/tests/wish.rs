@@ -12,6 +12,7 @@ pub(crate) fn network(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, Netwo
         masquerade: true,
         icc: true,
         internal: false,
+        reach: Default::default(),
     };
     (NetworkId::from_bytes([rank; 32]), rules)
 }
@@ -51,6 +52,7 @@ pub(crate) fn endpoint(
         network: NetworkId::from_bytes([of; 32]),
         addresses: vec![address.parse().unwrap()],
         ports: ports.iter().map(|text| port(text)).collect(),
+        opened: Vec::new(),
     };
     (EndpointId::from_bytes([rank; 32]), rules)
 }

@@ -1,0 +1,92 @@
+//! The rules of what is not `nat`: ways to a container's own address, and other ways out than by masquerading.
+//!
+//! Where a network is routed, all that arrives is decided in the chain of published ports. STAGE-2 sends there what comes
+//! from other networks, before FORWARD would let it out of those.
+
+use std::net::IpAddr;
+
+use netd_model::ruleset::NetworkRules;
+use netd_model::{GatewayMode, Subnet};
+
+use super::{Publication, Scene};
+use crate::iptables::names::ChainNames;
+
+/// True if nothing of the network is translated.
+pub(super) fn is_routed(network: &NetworkRules) -> bool {
+    network.reach.mode_v4 == GatewayMode::Routed
+}
+
+/// What comes to a container's own address although nothing translated it.
+pub(super) fn direct(scene: &Scene<'_>) -> Vec<String> {
+    let mut rules = Vec::new();
+    for Publication {
+        network,
+        address,
+        port,
+        ..
+    } in &scene.ports
+    {
+        let (br, protocol) = (&network.bridge, port.protocol);
+        for from in &network.reach.trusted {
+            rules.extend(port.container_ports.iter().map(|number| {
+                format!(
+                    "-d {address}/32 -i {from} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
+                )
+            }));
+        }
+    }
+    let opened = scene.opened.iter();
+    for (network, open) in opened.filter(|(_, open)| open.address.is_ipv4()) {
+        let (br, protocol, address) = (&network.bridge, open.protocol, open.address);
+        rules.extend(open.ports.iter().map(|number| {
+            format!(
+                "-d {address}/32 ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
+            )
+        }));
+    }
+    let open = scene.networks.iter().filter(|network| !network.internal);
+    rules.extend(open.filter(|network| is_routed(network)).map(|network| {
+        // As in Docker: whoever routes here may ask whether somebody is there.
+        format!("! -i {0} -o {0} -p icmp -j ACCEPT", network.bridge)
+    }));
+    rules
+}
+
+/// What becomes of the rest.
+pub(super) fn past_published_ports(network: &NetworkRules) -> String {
+    let br = &network.bridge;
+    match network.reach.mode_v4 {
+        GatewayMode::Nat | GatewayMode::Isolated => {
+            format!("! -i {br} -o {br} -m conntrack ! --ctstate DNAT -j DROP")
+        }
+        GatewayMode::NatUnprotected => format!("! -i {br} -o {br} -j ACCEPT"),
+        GatewayMode::Routed => format!("! -i {br} -o {br} -j DROP"),
+    }
+}
+
+/// Other networks reach the published ports of a routed one as the world does, and get their answers.
+pub(super) fn between_networks(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
+    let open = scene.networks.iter().filter(|network| !network.internal);
+    let routed = open.filter(|network| is_routed(network));
+    routed
+        .flat_map(|network| {
+            let br = &network.bridge;
+            [
+                format!("-i {br} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"),
+                format!("-o {br} -j {}", names.ports),
+            ]
+        })
+        .collect()
+}
+
+/// The address that containers of a subnet have on the way out, if not their own.
+pub(super) fn way_out(network: &NetworkRules, subnet: &Subnet) -> Option<String> {
+    if !network.masquerade || is_routed(network) {
+        return None;
+    }
+    let br = &network.bridge;
+    Some(match network.reach.leaves_as(subnet.first()) {
+        Some(IpAddr::V4(source)) => format!("-s {subnet} ! -o {br} -j SNAT --to-source {source}"),
+        _ => format!("-s {subnet} ! -o {br} -j MASQUERADE"),
+    })
+}
