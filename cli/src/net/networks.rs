@@ -157,6 +157,11 @@ pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure>
             (None, Some(handed.netns()), name)
         }
     };
+    if !args.publish.is_empty()
+        && let Some(warning) = super::run::not_published(client, &args.network)
+    {
+        out::say(&format!("warning: {warning}"));
+    }
     let ips = addresses(args.ip, args.ip6);
     let request = ConnectRequest {
         container,

@@ -37,13 +37,8 @@ struct Plan {
 pub(super) fn run(client: &Client, args: Box<RunArgs>) -> Result<u8, Failure> {
     let (program, _) = self::program(&args.command)?;
     check_program(program, std::env::var_os("PATH").as_deref())?;
-    let has_ports = args.publish_all || !args.publish.is_empty();
-    if let Some(mode @ ("host" | "none")) = args.network.as_deref()
-        && has_ports
-    {
-        out::say(&format!(
-            "warning: nothing is published with --network {mode}; the command's own ports are all there are"
-        ));
+    for warning in without_effect(client, &args) {
+        out::say(&format!("warning: {warning}"));
     }
     let detach = args.detach;
     let plan = plan(client, *args);
@@ -51,6 +46,43 @@ pub(super) fn run(client: &Client, args: Box<RunArgs>) -> Result<u8, Failure> {
         return detach::start(&plan).map_err(Failure::before_command);
     }
     supervise::supervise(&plan, supervise::Attached)
+}
+
+/// What was asked for and says nothing where the command is to run, as in Docker.
+fn without_effect(client: &Client, args: &RunArgs) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let network = args.network.as_deref();
+    if args.publish_all || !args.publish.is_empty() {
+        warnings.extend(match network {
+            Some(mode @ ("host" | "none")) => Some(format!(
+                "nothing is published with --network {mode}; the command's own ports are all there are"
+            )),
+            Some(network) => not_published(client, network),
+            None => None,
+        });
+    }
+    if network == Some("none") {
+        let given = [
+            ("--mac-address", args.mac_address.is_some()),
+            ("--link", !args.link.is_empty()),
+        ];
+        let given = given.iter().filter(|(_, given)| *given);
+        warnings.extend(given.map(|(flag, _)| {
+            format!("{flag} says nothing with --network none, which has no interface")
+        }));
+    }
+    warnings
+}
+
+/// Why a network publishes nothing, if it does not. Whether it is there is for others to tell.
+pub(super) fn not_published(client: &Client, network: &str) -> Option<String> {
+    let view = client.network(network).ok()?;
+    view.internal.then(|| {
+        format!(
+            "network {} is internal, so nothing is published; `net update --internal=false {}` opens it",
+            view.name, view.name
+        )
+    })
 }
 
 pub(super) use launch::LAUNCH;

@@ -191,6 +191,22 @@ fn plain(
     (network, container): (&Network, &Container),
     wish: Wish,
 ) -> Result<Endpoint, EngineError> {
+    // As in Docker, --mac-address says nothing on the network none, and is refused on the host's.
+    let mac = wish
+        .mac
+        .filter(|_| matches!(network.driver, DriverSpec::Host));
+    let impossible = match (mac, wish.aliases.first()) {
+        (Some(mac), _) => Some(format!(
+            "the MAC address {mac} cannot be had where there is no interface of its own; leave it out"
+        )),
+        (None, Some(alias)) => Some(format!(
+            "it has no names, so not the alias {alias} either; use a network of your own"
+        )),
+        (None, None) => None,
+    };
+    if let Some(reason) = impossible {
+        return Err(not_connectable(network, container, reason));
+    }
     if let Some(address) = wish.ips.first() {
         let reason = "it gives no addresses";
         return Err(EngineError::AddressNotAllowed {

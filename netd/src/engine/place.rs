@@ -29,6 +29,12 @@ impl Engine {
         }
         let network = self.find_network(word).await?;
         let namespace = match network.driver {
+            DriverSpec::Host if !new.links.is_empty() => {
+                return Err(EngineError::Invalid(format!(
+                    "a link cannot be given to a container in the network {}: the host's names are not netd's; use a network of your own",
+                    network.name
+                )));
+            }
             DriverSpec::Host => NamespaceMode::Host,
             DriverSpec::Bridge(_) | DriverSpec::Null | DriverSpec::Template(_) => {
                 NamespaceMode::Private

@@ -21,6 +21,14 @@ pub(super) enum PoolError {
         first: String,
         second: String,
     },
+    #[error(
+        "--aux-address {name} is given twice: {first} and {second}; give each address a name of its own"
+    )]
+    Named {
+        name: String,
+        first: IpAddr,
+        second: IpAddr,
+    },
     #[error("the --subnet {first} and {second} overlap; give subnets that do not")]
     Overlap { first: Subnet, second: Subnet },
 }
@@ -63,7 +71,14 @@ pub(super) fn assemble(args: &CreateArgs) -> Result<Vec<PoolRequest>, PoolError>
     }
     for (name, address) in &args.aux_address {
         let claim = Claim::new("--aux-address", &format!("{name}={address}"), *address);
-        claim.home(&mut pools)?.aux.insert(name.clone(), *address);
+        let pool = claim.home(&mut pools)?;
+        if let Some(first) = pool.aux.insert(name.clone(), *address) {
+            return Err(PoolError::Named {
+                name: name.clone(),
+                first,
+                second: *address,
+            });
+        }
     }
     Ok(pools)
 }

@@ -40,6 +40,8 @@ mod s24_from_a_shell;
 
 mod configurations;
 
+mod contradictions;
+
 mod options;
 
 mod update;
