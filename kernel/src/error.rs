@@ -152,17 +152,28 @@ pub enum FirewallError {
         /// The program.
         program: String,
     },
-    /// A match or target is not to be had.
+    /// A table, match or target is not to be had.
     #[error(
-        "iptables cannot use {feature}: {message}; load the kernel module xt_{module} or install it"
+        "{program} cannot use {feature}: {message}; load the kernel module {module} or install it"
     )]
     Feature {
-        /// The match or target in words.
+        /// `iptables` or `ip6tables`.
+        program: String,
+        /// The table, match or target in words.
         feature: String,
         /// The module that has it.
         module: String,
         /// What iptables said.
         message: String,
+    },
+    /// IPv4 works, but there are no means to make rules for IPv6.
+    #[error(
+        "a network has IPv6, for which netd needs ip6tables with its table nat: install it (Debian package iptables) and load ip6table_nat (modprobe ip6table_nat), or leave IPv6 out"
+    )]
+    NoIpv6 {
+        /// What was found.
+        #[source]
+        source: Box<FirewallError>,
     },
     /// Both flavours hold rules.
     #[error(

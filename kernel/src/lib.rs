@@ -12,6 +12,7 @@ pub mod linux;
 pub mod nftables;
 
 mod error;
+mod family;
 mod program;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ use netd_model::ruleset::RulesetChange;
 use netd_model::{
     EndpointId, IfName, NetnsId, Op, PublishedPort, Ruleset, Sandbox, Subnet, Supervisor,
 };
+
+pub use family::Family;
 
 pub use error::{AdoptError, ApplyError, FirewallError, KernelError, ReservePortError};
 

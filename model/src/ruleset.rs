@@ -59,7 +59,8 @@ pub struct EndpointRules {
     pub network: NetworkId,
     /// The container's addresses, one of a family at most.
     pub addresses: Vec<IpAddr>,
-    /// What is published.
+    /// What is published, each to the address of its host address's family. Rules cannot serve a port on `::1`: Linux
+    /// has no `route_localnet` for IPv6.
     pub ports: Vec<PublishedPort>,
     /// What is open at the container's own addresses.
     pub opened: Vec<OpenPort>,

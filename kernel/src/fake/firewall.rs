@@ -7,7 +7,7 @@ use netd_model::Ruleset;
 
 use super::machine::Machine;
 use super::world::Handle;
-use crate::{Firewall, FirewallError};
+use crate::{Family, Firewall, FirewallError};
 
 /// The fake of the host's firewall, as one daemon's process sees it.
 #[derive(Clone)]
@@ -79,15 +79,18 @@ impl Machine {
 
 fn differences(wanted: &Ruleset, there: &Ruleset) -> Vec<String> {
     let mut sentences = Vec::new();
-    if wanted.host != there.host {
-        sentences.push(format!(
-            "the policy for forwarded packets is {}",
-            if there.host.drop_forwarded {
-                "DROP, not ACCEPT"
-            } else {
-                "ACCEPT, not DROP"
-            }
-        ));
+    for family in Family::BOTH {
+        let is_dropped = family.is_dropped(&there.host);
+        if family.is_dropped(&wanted.host) != is_dropped {
+            sentences.push(format!(
+                "the policy for forwarded packets is {}",
+                if is_dropped {
+                    "DROP, not ACCEPT"
+                } else {
+                    "ACCEPT, not DROP"
+                }
+            ));
+        }
     }
     compare("network", &wanted.networks, &there.networks, &mut sentences);
     for pair in wanted.allowed.symmetric_difference(&there.allowed) {

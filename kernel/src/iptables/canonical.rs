@@ -1,6 +1,8 @@
 //! One spelling for each rule: that of iptables-save 1.8, so that texts can be compared. Knows no rule's meaning.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
+
+use crate::Family;
 
 /// The rule in the spelling of iptables-save 1.8: `-s -d -i -o -p` first and in this order, addresses with a prefix
 /// length, and the protocol's match named before its ports. Everything else stays as it is.
@@ -49,9 +51,10 @@ const HEAD: [&[&str]; 5] = [
 ];
 
 fn with_prefix_length(slot: usize, value: &str) -> String {
-    let is_address = slot < 2 && value.parse::<Ipv4Addr>().is_ok();
-    let suffix = if is_address { "/32" } else { "" };
-    format!("{value}{suffix}")
+    match value.parse::<IpAddr>() {
+        Ok(address) if slot < 2 => format!("{value}/{}", Family::of(address).address_bits()),
+        _ => value.to_owned(),
+    }
 }
 
 /// `-p tcp --dport 80` means `-p tcp -m tcp --dport 80`.
@@ -112,6 +115,10 @@ mod tests {
         ] {
             assert_eq!(canonical(same), wanted, "{same}");
         }
+        assert_eq!(
+            canonical("-j RETURN -s fd00:1::2 -d fd00::/8"),
+            "-s fd00:1::2/128 -d fd00::/8 -j RETURN"
+        );
     }
 
     #[test]

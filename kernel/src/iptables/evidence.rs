@@ -5,17 +5,19 @@
 //! is not, such as libvirt's. Knows nothing of what is wanted.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 
 use super::names::ChainNames;
 use super::rules::Table;
 use super::standing::Standing;
+use crate::Family;
 
 /// Bridges, containers and ports that our own chains speak of.
 pub(super) struct Evidence<'a> {
     names: &'a ChainNames,
     /// Interfaces.
     bridges: HashSet<String>,
-    /// Containers' addresses, as `10.0.0.2/32`.
+    /// Containers' addresses, as `10.0.0.2/32` or `fd00::2/128`.
     containers: HashSet<String>,
     /// Subnets, each with its bridge.
     subnets: HashMap<String, String>,
@@ -54,8 +56,7 @@ impl<'a> Evidence<'a> {
         }
         for rule in standing.rules(Table::Nat, names.ports) {
             if let Some((published, to)) = rule.split_once(" -j DNAT --to-destination ") {
-                let address = to.split_once(':').map_or(to, |(address, _)| address);
-                evidence.containers.insert(format!("{address}/32"));
+                evidence.containers.extend(container(to));
                 evidence.published.insert(published.to_owned());
             }
         }
@@ -200,6 +201,12 @@ fn subnets(standing: &Standing, bridges: &HashSet<String>) -> HashMap<String, St
     found
         .filter(|(_, bridge)| bridges.contains(bridge))
         .collect()
+}
+
+/// The address that a translation leads to, such as `10.0.0.2:80` or `[fd00::2]:80`.
+fn container(to: &str) -> Option<String> {
+    let address = to.parse::<SocketAddr>().ok()?.ip();
+    Some(format!("{address}/{}", Family::of(address).address_bits()))
 }
 
 fn words(rule: &str) -> Vec<&str> {

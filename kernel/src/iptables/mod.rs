@@ -1,15 +1,18 @@
 //! The firewall by iptables: Docker's chains, changed through iptables-restore, never an exec per rule.
 //!
-//! A wish goes through [`mod@render`] (networks and ports -> rules), `arrange` and `plan` (what stands -> steps), and
-//! `program` (steps -> kernel). What stands is remembered between calls, so that a call costs one exec for exactly the
-//! difference, and none if there is none. Memory is a guess that others may have made wrong: whatever fails is tried
-//! once more from what iptables-save prints.
+//! A wish goes through `scene` and [`mod@render`] (networks and ports -> rules), `arrange` and `plan` (what stands ->
+//! steps), and `program` (steps -> kernel). What stands is remembered between calls (`worker`), so that a call costs one
+//! exec for exactly the difference, and none if there is none. Memory is a guess that others may have made wrong:
+//! whatever fails is tried once more from what iptables-save prints.
 //!
 //! Shared chains keep others' rules, in their order. Which rules there are netd's is remembered, and after a restart
-//! concluded from netd's own chains (`evidence`). IPv4 only.
+//! concluded from netd's own chains (`evidence`).
 //!
-//! Reading order: [`names`], [`rules`], [`render`](mod@render); `canonical`, `standing`, `evidence`; `arrange`, `plan`;
-//! `program`; this file.
+//! Each version of IP has its worker. That of IPv6 looks once at the start whether an earlier one left rules; if not,
+//! no ip6tables runs before a network has IPv6, nor need there be one.
+//!
+//! Reading order: [`names`], [`rules`], `scene`, [`render`](mod@render); `canonical`, `standing`, `evidence`; `arrange`,
+//! `plan`; `program`, `worker`; this file.
 
 pub mod names;
 pub mod render;
@@ -21,12 +24,14 @@ mod disabled;
 mod evidence;
 mod plan;
 mod program;
+mod scene;
 mod standing;
+mod worker;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netd_model::Ruleset;
 
@@ -36,50 +41,56 @@ pub use program::Flavour;
 pub use render::render;
 pub use rules::{Chain, Hold, Rules, Table};
 
-use crate::{Firewall, FirewallError};
-use plan::{Plan, claim, differences, plan};
+use crate::{Family, Firewall, FirewallError};
 use program::Programs;
-use standing::{Standing, Unreadable};
+use standing::Standing;
+use worker::Worker;
 
 /// The firewall of the network namespace that its caller is in.
 #[derive(Debug)]
 pub struct Iptables {
-    programs: Programs,
     names: ChainNames,
-    memory: Mutex<Memory>,
+    flavour: Flavour,
+    description: String,
+    workers: Mutex<Workers>,
 }
 
-/// What is known without asking.
-#[derive(Debug, Default)]
-struct Memory {
-    /// What stands; `None` when even reading failed.
-    standing: Option<Standing>,
-    /// What was last made to stand.
-    applied: Option<Rules>,
+#[derive(Debug)]
+struct Workers {
+    v4: Worker,
+    /// `None` when ip6tables was not to be had when it was last looked for.
+    v6: Option<Worker>,
 }
 
 impl Iptables {
     /// Finds the programs of `flavour` (`None`: of the flavour that `iptables` is of here), tries what netd needs of
-    /// them, and reads what stands. Changes nothing, besides creating tables that were not used yet.
+    /// them, and reads what stands. Changes nothing, besides creating tables that were not used yet. ip6tables is only
+    /// read, if there is one: what it lacks is for a wish with IPv6 to find out.
     ///
     /// # Errors
     /// [`FirewallError::Missing`] without the programs, [`FirewallError::Mixed`] when rules stand in the other flavour
-    /// too, [`FirewallError::Feature`] for a match or target that is not to be had.
+    /// too, [`FirewallError::Feature`] for a table, match or target that is not to be had.
     pub fn open(prefix: ChainPrefix, flavour: Option<Flavour>) -> Result<Self, FirewallError> {
-        let programs = Programs::find(flavour)?;
-        programs.refuse_mixture()?;
-        programs.probe()?;
-        let firewall = Self {
-            programs,
-            names: prefix.names(),
-            memory: Mutex::default(),
-        };
-        let standing = firewall.read(None)?;
-        firewall.memory().standing = Some(standing);
-        Ok(firewall)
+        let names = prefix.names();
+        let programs = Programs::find(Family::V4, flavour)?;
+        let (flavour, description) = (programs.flavour(), programs.describe());
+        let mut v4 = Worker::new(programs, names);
+        v4.try_out()?;
+        v4.read()?;
+        let v6 = worker_for_v6(flavour, names);
+        if let Err(error) = &v6 {
+            tracing::debug!(%error, "no ip6tables, so no network can have IPv6");
+        }
+        Ok(Self {
+            names,
+            flavour,
+            description,
+            workers: Mutex::new(Workers { v4, v6: v6.ok() }),
+        })
     }
 
-    /// Whether Docker's chains hold rules that netd did not make, so that [`ChainPrefix::Netd`] is the choice.
+    /// Whether Docker's chains hold rules that netd did not make, in either version of IP, so that
+    /// [`ChainPrefix::Netd`] is the choice.
     ///
     /// No rule is there for the sake of telling. Docker's STAGE-1 is never empty, and what netd puts into these chains
     /// has rules that no Docker makes: the RETURN for translated connections in STAGE-2, and a DROP of what is not
@@ -88,107 +99,97 @@ impl Iptables {
     /// # Errors
     /// As [`Iptables::open`], without the trying.
     pub fn foreign_owner(flavour: Option<Flavour>) -> Result<bool, FirewallError> {
-        let programs = Programs::find(flavour)?;
-        let standing = parse(&programs, &programs.save()?)?;
-        Ok(is_foreign(&standing))
-    }
-
-    /// Makes a plan come true and writes down what stands then. After a failure `standing` is good for one thing: to
-    /// tell, at the next reading, which rules are netd's.
-    fn carry_out(&self, plan: Plan, standing: &mut Standing) -> Result<(), FirewallError> {
-        if !plan.text.is_empty()
-            && let Err(error) = self.programs.restore(&plan.text)
-        {
-            plan.record_as_possible(standing);
-            return Err(error);
+        let v4 = Programs::find(Family::V4, flavour)?;
+        if is_foreign(&worker::standing(&v4)?) {
+            return Ok(true);
         }
-        plan.record(standing);
-        Ok(())
+        let v6 = Programs::find(Family::V6, Some(v4.flavour()));
+        let v6 = v6.and_then(|programs| worker::standing(&programs));
+        Ok(v6.is_ok_and(|standing| is_foreign(&standing)))
     }
 
-    /// Applies `rules` from memory, and if that fails, once more from what really stands.
-    fn make_stand(&self, memory: &mut Memory, rules: &Rules) -> Result<(), FirewallError> {
-        if let Some(mut standing) = memory.standing.take() {
-            let mut next = plan(&standing, rules);
-            if next.counts_on_others {
-                standing = self.read(Some(&standing))?;
-                next = plan(&standing, rules);
-            }
-            let failed = self.carry_out(next, &mut standing);
-            memory.standing = Some(standing);
-            match failed {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    tracing::debug!(%error, "the rules are not as remembered, reading them");
-                }
-            }
-        }
-        let mut standing = self.read(memory.standing.take().as_ref())?;
-        let outcome = self.carry_out(plan(&standing, rules), &mut standing);
-        // A table that was done before the one that failed has changed.
-        memory.standing = match outcome {
-            Ok(()) => Some(standing),
-            Err(_) => self.read(Some(&standing)).ok(),
-        };
-        outcome
-    }
-
-    fn read(&self, before: Option<&Standing>) -> Result<Standing, FirewallError> {
-        let mut standing = parse(&self.programs, &self.programs.save()?)?;
-        claim(&mut standing, &self.names, before);
-        Ok(standing)
-    }
-
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+    fn workers(&self) -> MutexGuard<'_, Workers> {
         // A panic elsewhere leaves at worst a wrong memory, which the next failure corrects.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The worker for IPv6, if `wanted` asks for it or rules of its stand.
+    fn v6<'a>(
+        &self,
+        workers: &'a mut Workers,
+        wanted: &Ruleset,
+    ) -> Result<Option<&'a mut Worker>, FirewallError> {
+        let is_wanted = scene::is_wanted(wanted, Family::V6);
+        if is_wanted && workers.v6.is_none() {
+            let found = worker_for_v6(self.flavour, self.names);
+            workers.v6 = Some(found.map_err(without_v6)?);
+        }
+        let Some(worker) = &mut workers.v6 else {
+            return Ok(None);
+        };
+        if is_wanted {
+            worker.try_out().map_err(without_v6)?;
+        }
+        Ok((is_wanted || worker.is_used()).then_some(worker))
+    }
+}
+
+fn worker_for_v6(flavour: Flavour, names: ChainNames) -> Result<Worker, FirewallError> {
+    let mut worker = Worker::new(Programs::find(Family::V6, Some(flavour))?, names);
+    worker.read()?;
+    if !worker.is_used() {
+        let nothing = render(&Ruleset::default(), &names, Family::V6);
+        worker.assume_applied(nothing);
+    }
+    Ok(worker)
+}
+
+fn without_v6(error: FirewallError) -> FirewallError {
+    match error {
+        mixed @ FirewallError::Mixed { .. } => mixed,
+        other => FirewallError::NoIpv6 {
+            source: Box::new(other),
+        },
     }
 }
 
 impl Firewall for Iptables {
     fn apply(&self, wanted: &Ruleset) -> Result<(), FirewallError> {
-        let rules = render(wanted, &self.names);
-        let mut memory = self.memory();
-        let outcome = self.make_stand(&mut memory, &rules);
-        match &outcome {
-            Ok(()) => memory.applied = Some(rules),
-            // Tables are transactions of their own: those before the one that failed go back.
-            Err(_) => {
-                if let Some(applied) = memory.applied.take() {
-                    if let Err(error) = self.make_stand(&mut memory, &applied) {
-                        tracing::warn!(%error, "the firewall could not be put back to what it was");
-                    }
-                    memory.applied = Some(applied);
-                }
-            }
+        let mut workers = self.workers();
+        // IPv6 first, since that is what a host may be unable to do.
+        let v6 = match self.v6(&mut workers, wanted)? {
+            Some(worker) => Some(worker.apply(render(wanted, &self.names, Family::V6))?),
+            None => None,
+        };
+        let v4 = workers.v4.apply(render(wanted, &self.names, Family::V4));
+        if v4.is_err()
+            && let (Some(before), Some(worker)) = (v6, &mut workers.v6)
+        {
+            worker.put_back(before);
         }
-        outcome
+        v4.map(drop)
     }
 
     fn verify(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
-        let rules = render(wanted, &self.names);
-        let mut memory = self.memory();
-        let standing = self.read(memory.standing.as_ref())?;
-        let sentences = differences(&standing, &rules);
-        memory.standing = Some(standing);
+        let mut workers = self.workers();
+        let mut sentences = workers
+            .v4
+            .verify(&render(wanted, &self.names, Family::V4))?;
+        if let Some(worker) = self.v6(&mut workers, wanted)? {
+            let v6 = worker.verify(&render(wanted, &self.names, Family::V6))?;
+            sentences.extend(v6.into_iter().map(|sentence| format!("IPv6: {sentence}")));
+        }
         Ok(sentences)
     }
 
     fn changes_are_told(&self) -> bool {
         // x_tables has no notices.
-        self.programs.flavour() == Flavour::Nft
+        self.flavour == Flavour::Nft
     }
 
     fn describe(&self) -> String {
-        self.programs.describe()
+        self.description.clone()
     }
-}
-
-fn parse(programs: &Programs, saved: &str) -> Result<Standing, FirewallError> {
-    Standing::parse(saved).map_err(|Unreadable(message)| FirewallError::Refused {
-        program: programs.describe(),
-        message,
-    })
 }
 
 fn is_foreign(standing: &Standing) -> bool {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::FirewallError;
+use crate::{Family, FirewallError};
 
 /// Which part of the kernel iptables writes to. A packet passes both, so rules in both are a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,14 @@ impl Flavour {
     }
 }
 
-/// The programs of one flavour.
+/// The programs of one flavour for one version of IP.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
+    family: Family,
     flavour: Flavour,
     /// Such as `1.8.9`.
     version: String,
-    save: PathBuf,
+    pub(super) save: PathBuf,
     pub(super) restore: PathBuf,
 }
 
@@ -47,13 +48,12 @@ impl Programs {
     ///
     /// # Errors
     /// [`FirewallError::Missing`], or [`FirewallError::Exec`] when a program is there but does not run.
-    pub(super) fn find(flavour: Option<Flavour>) -> Result<Self, FirewallError> {
-        let plain = || Self::of_family("iptables");
+    pub(super) fn find(family: Family, flavour: Option<Flavour>) -> Result<Self, FirewallError> {
+        let plain = || Self::named(family, base(family));
         let Some(wanted) = flavour else {
             return plain();
         };
-        let family = format!("iptables-{}", wanted.words().1);
-        match Self::of_family(&family) {
+        match Self::named(family, &format!("{}-{}", base(family), wanted.words().1)) {
             // Before 1.8 there was one flavour, without a name.
             Err(missing @ FirewallError::Missing { .. }) => match plain() {
                 Ok(programs) if programs.flavour == wanted => Ok(programs),
@@ -63,13 +63,14 @@ impl Programs {
         }
     }
 
-    fn of_family(family: &str) -> Result<Self, FirewallError> {
-        let (version, flavour) = version(&run(&locate(family)?, &["-V"], "")?);
+    fn named(family: Family, name: &str) -> Result<Self, FirewallError> {
+        let (version, flavour) = version(&run(&locate(name)?, &["-V"], "")?);
         Ok(Self {
+            family,
             flavour,
             version,
-            save: locate(&format!("{family}-save"))?,
-            restore: locate(&format!("{family}-restore"))?,
+            save: locate(&format!("{name}-save"))?,
+            restore: locate(&format!("{name}-restore"))?,
         })
     }
 
@@ -80,7 +81,8 @@ impl Programs {
 
     /// For people, such as `iptables (nf_tables, 1.8.9)`.
     pub(super) fn describe(&self) -> String {
-        format!("iptables ({}, {})", self.flavour.words().0, self.version)
+        let (name, flavour) = (base(self.family), self.flavour.words().0);
+        format!("{name} ({flavour}, {})", self.version)
     }
 
     /// All rules of this flavour in the caller's namespace, in the words of iptables-save.
@@ -111,11 +113,11 @@ impl Programs {
     pub(super) fn refuse_mixture(&self) -> Result<(), FirewallError> {
         let other = self.flavour.other();
         // Merely reading an x_tables table creates it, so the kernel is asked first which there are.
-        if other == Flavour::Legacy && legacy_tables().is_empty() {
+        if other == Flavour::Legacy && legacy_tables(self.family).is_empty() {
             return Ok(());
         }
         let (other_name, suffix) = other.words();
-        let Ok(program) = locate(&format!("iptables-{suffix}-save")) else {
+        let Ok(program) = locate(&format!("{}-{suffix}-save", base(self.family))) else {
             tracing::debug!(
                 flavour = other_name,
                 "cannot look for rules of the other iptables flavour"
@@ -142,12 +144,14 @@ impl Programs {
     /// # Errors
     /// [`FirewallError::Feature`] for the first that is not to be had, or as [`Programs::restore`].
     pub(super) fn probe(&self) -> Result<(), FirewallError> {
-        if self.try_features(&FEATURES).is_ok() {
+        let features = features(self.family);
+        if self.try_features(&features).is_ok() {
             return Ok(());
         }
-        for feature in FEATURES {
+        for feature in features {
             if let Err(FirewallError::Refused { message, .. }) = self.try_features(&[feature]) {
                 return Err(FirewallError::Feature {
+                    program: base(self.family).to_owned(),
                     feature: feature.words.to_owned(),
                     module: feature.module.to_owned(),
                     message,
@@ -155,7 +159,7 @@ impl Programs {
             }
         }
         // Each works alone, so it was a quarrel over the tables; now that it is over, all must work together.
-        self.try_features(&FEATURES)
+        self.try_features(&features)
     }
 
     fn try_features(&self, features: &[Feature]) -> Result<(), FirewallError> {
@@ -174,42 +178,71 @@ const LOCK_PATIENCE_SECONDS: &str = "10";
 /// A chain for trying out.
 const PROBE: &str = "NETD-PROBE";
 
-/// A match or target.
+/// A table, match or target.
 #[derive(Clone, Copy)]
 struct Feature {
     words: &'static str,
-    /// The kernel module without `xt_`.
+    /// The kernel module.
     module: &'static str,
     rule: &'static str,
 }
 
-const FEATURES: [Feature; 4] = [
-    Feature {
-        words: "the match conntrack",
-        module: "conntrack",
-        rule: "-m conntrack ! --ctstate DNAT -j RETURN",
-    },
-    Feature {
-        words: "the match addrtype",
-        module: "addrtype",
-        rule: "-m addrtype --dst-type LOCAL -j RETURN",
-    },
-    Feature {
-        words: "the target MASQUERADE",
-        module: "MASQUERADE",
-        rule: "-j MASQUERADE",
-    },
-    Feature {
-        words: "the target DNAT",
-        module: "nat",
-        rule: "-p tcp -m tcp --dport 1 -j DNAT --to-destination 192.0.2.1:1",
-    },
-];
+const fn features(family: Family) -> [Feature; 5] {
+    let (table, to) = match family {
+        Family::V4 => (
+            "iptable_nat",
+            "-p tcp -m tcp --dport 1 -j DNAT --to-destination 192.0.2.1:1",
+        ),
+        Family::V6 => (
+            "ip6table_nat",
+            "-p tcp -m tcp --dport 1 -j DNAT --to-destination [2001:db8::1]:1",
+        ),
+    };
+    [
+        Feature {
+            words: "the table nat",
+            module: table,
+            rule: "-j RETURN",
+        },
+        Feature {
+            words: "the match conntrack",
+            module: "xt_conntrack",
+            rule: "-m conntrack ! --ctstate DNAT -j RETURN",
+        },
+        Feature {
+            words: "the match addrtype",
+            module: "xt_addrtype",
+            rule: "-m addrtype --dst-type LOCAL -j RETURN",
+        },
+        Feature {
+            words: "the target MASQUERADE",
+            module: "xt_MASQUERADE",
+            rule: "-j MASQUERADE",
+        },
+        Feature {
+            words: "the target DNAT",
+            module: "xt_nat",
+            rule: to,
+        },
+    ]
+}
+
+/// The name of the program for one version of IP, with which those of all its programs begin.
+const fn base(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
+}
 
 /// The x_tables tables that exist in the caller's namespace.
-fn legacy_tables() -> String {
+fn legacy_tables(family: Family) -> String {
     // Of the thread, since a thread may be in another namespace than its process. Absent without ip_tables.
-    std::fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default()
+    let path = match family {
+        Family::V4 => "/proc/thread-self/net/ip_tables_names",
+        Family::V6 => "/proc/thread-self/net/ip6_tables_names",
+    };
+    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 /// Reads `iptables v1.8.9 (nf_tables)`; before 1.8 there was nothing in brackets.
@@ -308,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_installed_is_named() {
-        let error = Programs::of_family("iptables-of-tomorrow").unwrap_err();
+        let error = Programs::named(Family::V4, "iptables-of-tomorrow").unwrap_err();
         assert!(
             matches!(error, FirewallError::Missing { program } if program == "iptables-of-tomorrow")
         );

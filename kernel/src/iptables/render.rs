@@ -7,7 +7,8 @@
 //! 4. Neighbours reach each other's published ports: masquerading brings the replies back to the host, and without
 //!    icc an ACCEPT lets them pass. (On a filtered bridge the kernel turns such a packet round inside the bridge, where
 //!    isolated ports would stop it.)
-//! 5. The raw table keeps 127.0.0.0/8 of the host closed, though bridges have `route_localnet`.
+//! 5. The raw table keeps 127.0.0.0/8 of the host closed, though bridges have `route_localnet`. IPv6 has no such way,
+//!    and the kernel drops ::1 from the wire before any rule (RFC 4291 section 2.5.3).
 //! 6. Without icc the DROP stands in the network's place, not at the end of FORWARD; it says the same there. It sees
 //!    what the bridge switches because that is filtered ([`netd_model::desired::BridgeState::filtered`]), where Docker
 //!    turns on `bridge-nf-call-iptables` for every bridge.
@@ -15,23 +16,29 @@
 //!    theirs by hand, and an exception from masquerading: their containers see each other's own addresses. STAGE-1
 //!    comes before the ACCEPT of established connections, so that taking the rules away ends those, too.
 //! 8. The gateway modes and trusted interfaces, which Docker has since version 28: `reach` has their rules.
+//!
+//! Both versions of IP have the same rules, but for those about loopback and where marked. Neighbour discovery needs
+//! none: between a container and its bridge it is INPUT and OUTPUT, where netd has no rule, and conntrack leaves it out,
+//! so no translation touches it. Between neighbours it passes FORWARD only on a filtered bridge, and without icc that
+//! drops it: they shall not talk.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 
-use netd_model::ruleset::{EndpointRules, NetworkRules};
-use netd_model::{OpenPort, PublishedPort, Ruleset, Subnet};
+use netd_model::Ruleset;
 
 mod reach;
 
 use super::names::ChainNames;
 use super::rules::{Chain, Hold, Rules, Table};
+use super::scene::{Publication, Scene};
+use crate::Family;
 
-/// Renders the IPv4 part of `wanted`. Endpoints of internal networks, and of networks that `wanted` does not have,
-/// publish nothing; such networks are not let talk to others either.
+/// Renders what `wanted` says of one version of IP. Endpoints of internal networks, and of networks that `wanted` does
+/// not have, publish nothing; such networks are not let talk to others either.
 #[must_use]
-pub fn render(wanted: &Ruleset, names: &ChainNames) -> Rules {
-    let scene = Scene::of(wanted);
+pub fn render(wanted: &Ruleset, names: &ChainNames, family: Family) -> Rules {
+    let scene = Scene::of(wanted, family);
     let chain = |table, name, hold, rules| Chain {
         table,
         name,
@@ -77,95 +84,12 @@ pub fn render(wanted: &Ruleset, names: &ChainNames) -> Rules {
                 Table::Nat,
                 "OUTPUT",
                 Hold::Among,
-                vec![local_to(names.ports)],
+                vec![asked_by_host(family, names.ports)],
             ),
             chain(Table::Nat, "POSTROUTING", Hold::Among, postrouting(&scene)),
         ],
-        drop_forwarded: wanted.host.drop_forwarded,
+        drop_forwarded: family.is_dropped(&wanted.host),
     }
-}
-
-/// Networks youngest first, and published ports oldest endpoint first.
-struct Scene<'a> {
-    /// Ports at containers' own addresses, each with its network.
-    opened: Vec<(&'a NetworkRules, &'a OpenPort)>,
-    networks: Vec<&'a NetworkRules>,
-    /// From a network to one that it may talk to, both ways.
-    allowed: Vec<(&'a NetworkRules, &'a NetworkRules)>,
-    ports: Vec<Publication<'a>>,
-}
-
-/// One published port or range of a container.
-struct Publication<'a> {
-    network: &'a NetworkRules,
-    address: Ipv4Addr,
-    host_ip: Ipv4Addr,
-    port: &'a PublishedPort,
-}
-
-impl<'a> Scene<'a> {
-    fn of(wanted: &'a Ruleset) -> Self {
-        let mut networks: Vec<_> = wanted.networks.iter().collect();
-        networks.sort_by_key(|(id, network)| (std::cmp::Reverse(network.rank), **id));
-        let mut allowed: Vec<_> = wanted
-            .allowed
-            .iter()
-            .flat_map(|pair| [(pair.first(), pair.second()), (pair.second(), pair.first())])
-            .filter_map(|(from, to)| Some((wanted.networks.get(&from)?, wanted.networks.get(&to)?)))
-            .filter(|(from, to)| !from.internal && !to.internal)
-            .collect();
-        allowed.sort_by_key(|(from, to)| std::cmp::Reverse((from.rank, to.rank)));
-        let mut endpoints: Vec<_> = wanted.endpoints.iter().collect();
-        endpoints.sort_by_key(|(id, endpoint)| (endpoint.rank, **id));
-        let open = |endpoint: &&EndpointRules| {
-            let network = wanted.networks.get(&endpoint.network);
-            network.filter(|network| !network.internal)
-        };
-        Self {
-            opened: endpoints
-                .iter()
-                .filter_map(|(_, endpoint)| Some((open(endpoint)?, &endpoint.opened)))
-                .flat_map(|(network, ports)| ports.iter().map(move |port| (network, port)))
-                .collect(),
-            networks: networks.into_iter().map(|(_, network)| network).collect(),
-            allowed,
-            ports: endpoints
-                .into_iter()
-                .filter_map(|(_, endpoint)| {
-                    let network = wanted.networks.get(&endpoint.network)?;
-                    (!network.internal).then(|| publications(network, endpoint))
-                })
-                .flatten()
-                .collect(),
-        }
-    }
-}
-
-fn publications<'a>(
-    network: &'a NetworkRules,
-    endpoint: &'a EndpointRules,
-) -> Vec<Publication<'a>> {
-    let v4 = |address: &IpAddr| match address {
-        IpAddr::V4(address) => Some(*address),
-        IpAddr::V6(_) => None,
-    };
-    let Some(address) = endpoint.addresses.iter().find_map(v4) else {
-        return Vec::new();
-    };
-    let publication = |port: &'a PublishedPort| {
-        Some(Publication {
-            network,
-            address,
-            host_ip: v4(&port.host_ip)?,
-            port,
-        })
-    };
-    endpoint.ports.iter().filter_map(publication).collect()
-}
-
-/// The IPv4 subnets of a network.
-fn subnets(network: &NetworkRules) -> impl Iterator<Item = &Subnet> {
-    network.subnets.iter().filter(|subnet| subnet.is_ipv4())
 }
 
 /// A port that two host ports lead to needs one ACCEPT, and a difference is only exact among distinct rules.
@@ -184,6 +108,19 @@ fn without_repetition(rules: Vec<String>) -> Vec<String> {
 fn local_to(chain: &str) -> String {
     // No exception for 127.0.0.0/8, which Docker makes when its proxy listens there: here the translation serves it.
     format!("-m addrtype --dst-type LOCAL -j {chain}")
+}
+
+fn asked_by_host(family: Family, chain: &str) -> String {
+    match family {
+        Family::V4 => local_to(chain),
+        // What cannot be translated (`family::is_translated`) is left to whoever listens on ::1.
+        Family::V6 => format!("! -d ::1/128 {}", local_to(chain)),
+    }
+}
+
+/// An address as iptables-save prints it.
+fn alone(address: IpAddr) -> String {
+    format!("{address}/{}", Family::of(address).address_bits())
 }
 
 fn forward(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
@@ -216,9 +153,9 @@ fn forward(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
 fn filter_ports(scene: &Scene<'_>) -> Vec<String> {
     // 8.
     let mut rules = reach::direct(scene);
-    let open = scene.networks.iter().filter(|network| !network.internal);
     // 2. FORWARD may end in ACCEPT, and what a neighbour on the wire routes here by hand would then arrive.
-    rules.extend(open.map(|network| reach::past_published_ports(network)));
+    let open = scene.open();
+    rules.extend(open.map(|network| reach::past_published_ports(scene, network)));
     for Publication {
         network,
         address,
@@ -226,10 +163,10 @@ fn filter_ports(scene: &Scene<'_>) -> Vec<String> {
         ..
     } in &scene.ports
     {
-        let (br, protocol) = (&network.bridge, port.protocol);
+        let (br, protocol, to) = (&network.bridge, port.protocol, alone(*address));
         rules.extend(port.container_ports.iter().map(|number| {
             format!(
-                "-d {address}/32 ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
+                "-d {to} ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
             )
         }));
     }
@@ -241,9 +178,10 @@ fn stage_1(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
     for network in &scene.networks {
         let br = &network.bridge;
         if network.internal {
-            // With several subnets each of Docker's pairs would drop the other subnets' packets.
-            let mut all = subnets(network);
-            if let (Some(subnet), None) = (all.next(), all.next()) {
+            // With several subnets each of Docker's pairs would drop the other subnets' packets. In IPv6 it would drop
+            // neighbour discovery on a filtered bridge, which is from fe80:: or :: to ff02::.
+            let mut all = scene.subnets(network);
+            if let (Family::V4, Some(subnet), None) = (scene.family, all.next(), all.next()) {
                 rules.push(format!("! -s {subnet} -o {br} -j DROP"));
                 rules.push(format!("! -d {subnet} -i {br} -j DROP"));
             }
@@ -268,7 +206,7 @@ fn stage_2(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
         .extend(allowed.map(|(from, to)| format!("-i {} -o {} -j ACCEPT", from.bridge, to.bridge)));
     // 8.
     rules.extend(reach::between_networks(scene, names));
-    let open = scene.networks.iter().filter(|network| !network.internal);
+    let open = scene.open();
     rules.extend(open.map(|network| format!("-o {} -j DROP", network.bridge)));
     rules.push("-j RETURN".to_owned());
     rules
@@ -287,11 +225,12 @@ fn nat_ports(scene: &Scene<'_>) -> Vec<String> {
         let to = if host_ip.is_unspecified() {
             String::new()
         } else {
-            format!("-d {host_ip}/32 ")
+            format!("-d {} ", alone(*host_ip))
         };
         rules.extend(port.pairs().map(|(host, container)| {
+            let container = SocketAddr::new(*address, container);
             format!(
-                "{to}-p {protocol} -m {protocol} --dport {host} -j DNAT --to-destination {address}:{container}"
+                "{to}-p {protocol} -m {protocol} --dport {host} -j DNAT --to-destination {container}"
             )
         }));
     }
@@ -300,17 +239,17 @@ fn nat_ports(scene: &Scene<'_>) -> Vec<String> {
 
 fn postrouting(scene: &Scene<'_>) -> Vec<String> {
     let mut rules = addresses_kept(scene);
-    for network in scene.networks.iter().filter(|network| !network.internal) {
+    for network in scene.open() {
         let br = &network.bridge;
         // A process of the host that asks 127.0.0.1 has a source that no container can answer to. This is about
         // publishing, so networks that keep their addresses on the way out have it too.
-        if !reach::is_routed(network) {
+        if !reach::is_routed(scene, network) {
             rules.push(format!(
                 "-o {br} -m addrtype --src-type LOCAL -j MASQUERADE"
             ));
         }
-        for subnet in subnets(network) {
-            rules.extend(reach::way_out(network, subnet));
+        for subnet in scene.subnets(network) {
+            rules.extend(reach::way_out(scene, network, subnet));
             // 4. Or the neighbour would answer directly, from an address that was never asked.
             rules.push(format!(
                 "-s {subnet} -o {br} -m conntrack --ctstate DNAT -j MASQUERADE"
@@ -318,11 +257,9 @@ fn postrouting(scene: &Scene<'_>) -> Vec<String> {
         }
     }
     for Publication { address, port, .. } in &scene.ports {
-        let protocol = port.protocol;
+        let (own, protocol) = (alone(*address), port.protocol);
         rules.extend(port.container_ports.iter().map(|number| {
-            format!(
-                "-s {address}/32 -d {address}/32 -p {protocol} -m {protocol} --dport {number} -j MASQUERADE"
-            )
+            format!("-s {own} -d {own} -p {protocol} -m {protocol} --dport {number} -j MASQUERADE")
         }));
     }
     rules
@@ -333,8 +270,8 @@ fn addresses_kept(scene: &Scene<'_>) -> Vec<String> {
     let masqueraded = scene.allowed.iter().filter(|(from, _)| from.masquerade);
     masqueraded
         .flat_map(|(from, to)| {
-            subnets(from).flat_map(move |source| {
-                subnets(to).map(move |destination| {
+            scene.subnets(from).flat_map(move |source| {
+                scene.subnets(to).map(move |destination| {
                     format!("-s {source} -d {destination} -o {} -j RETURN", to.bridge)
                 })
             })
@@ -343,6 +280,9 @@ fn addresses_kept(scene: &Scene<'_>) -> Vec<String> {
 }
 
 fn raw(scene: &Scene<'_>) -> Vec<String> {
+    if scene.family == Family::V6 {
+        return Vec::new();
+    }
     // 5. Without this `route_localnet` gives containers the services that listen on the host's 127.0.0.1
     // (CVE-2020-8558).
     let mut rules: Vec<String> = scene
@@ -352,12 +292,11 @@ fn raw(scene: &Scene<'_>) -> Vec<String> {
         .collect();
     for Publication { host_ip, port, .. } in &scene.ports {
         if host_ip.is_loopback() {
+            let to = alone(*host_ip);
             // 5. Translation comes before the routing that would refuse such a packet (moby#41872).
             rules.extend(port.host_ports.iter().map(|number| {
                 let protocol = port.protocol;
-                format!(
-                    "-d {host_ip}/32 ! -i lo -p {protocol} -m {protocol} --dport {number} -j DROP"
-                )
+                format!("-d {to} ! -i lo -p {protocol} -m {protocol} --dport {number} -j DROP")
             }));
         }
     }

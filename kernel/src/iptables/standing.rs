@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::canonical::canonical;
+use super::names::ChainNames;
 use super::rules::Table;
 
 /// A rule in its place.
@@ -91,6 +92,15 @@ impl Standing {
     /// True if the chain is there. A chain of the kernel's always is, also in a table nobody has used yet.
     pub(super) fn has(&self, table: Table, chain: &str) -> bool {
         is_built_in(chain) || self.chains.contains_key(&(table, chain.to_owned()))
+    }
+
+    /// True if there are rules in netd's own chains, or rules of netd's in others.
+    pub(super) fn has_rules_of(&self, names: &ChainNames) -> bool {
+        let own = [names.ports, names.stage_1, names.stage_2];
+        self.chains.iter().any(|((_, chain), lines)| {
+            let is_own = own.contains(&chain.as_str());
+            lines.iter().any(|line| is_own || line.ours)
+        })
     }
 
     /// Replaces the lines of a chain.

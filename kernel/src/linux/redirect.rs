@@ -16,9 +16,10 @@ use super::namespace::Namespace;
 use super::resolver::ADDRESS;
 use super::sandboxes::Pin;
 use super::session::errno;
+use crate::Family;
 use crate::nftables::batch::Batch;
 use crate::nftables::chains::{OUTPUT, TRANSLATION, hooked};
-use crate::nftables::words::{Family, Field, Rule};
+use crate::nftables::words::{Field, Rule};
 
 /// The table inside, of family ip, and its only chain.
 const TABLE: &str = "netd-resolver";

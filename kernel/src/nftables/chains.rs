@@ -1,7 +1,8 @@
 //! The chains of netd's table and their rules, which stay the same whatever networks and ports there are.
 
 use super::sets::Set;
-use super::words::{Family, Field, Rule, Target};
+use super::words::{Field, Rule, Target};
+use crate::Family;
 
 /// The chain that is the user's: made, then never touched.
 pub(super) const USER: &str = "DOCKER-USER";
@@ -109,7 +110,13 @@ fn arriving() -> Vec<(Rule, &'static str)> {
 }
 
 fn asked_by_host() -> Vec<(Rule, &'static str)> {
-    to_published().into()
+    let mut rules = vec![(
+        // `family::is_translated` says why.
+        Rule::of(Family::V6).for_loopback_v6().so(Target::Return),
+        "no answer finds back to ::1",
+    )];
+    rules.extend(to_published());
+    rules
 }
 
 fn to_published() -> [(Rule, &'static str); 2] {

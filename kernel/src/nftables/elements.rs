@@ -12,7 +12,9 @@ use netd_model::{
 };
 
 use super::sets::{Keys, Part, Set};
-use super::words::{Family, Target};
+use super::words::Target;
+use crate::Family;
+use crate::family::is_translated;
 
 /// An entry of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,15 +67,10 @@ pub(super) fn of(wanted: &Ruleset, entry: Entry) -> Elements {
     let mut elements = Elements::new();
     match entry {
         Entry::Host => {
-            let host = wanted.host;
-            for (family, own_only) in [
-                (Family::V4, host.drop_forwarded),
-                (Family::V6, host.drop_forwarded_v6),
-            ] {
-                if own_only {
-                    let version = Piece::Byte(family.number());
-                    elements.insert(key(Set::OwnOnly, &[version]), Value::Nothing);
-                }
+            let own_only = |family: &Family| family.is_dropped(&wanted.host);
+            for family in Family::BOTH.into_iter().filter(own_only) {
+                let version = Piece::Byte(family.number());
+                elements.insert(key(Set::OwnOnly, &[version]), Value::Nothing);
             }
         }
         Entry::Network(id) => {
@@ -114,7 +111,7 @@ fn add_network(elements: &mut Elements, network: &NetworkRules) {
     };
     elements.insert(key(Set::Pairs, &[bridge, bridge]), Value::Verdict(within));
     for subnet in &network.subnets {
-        let (family, span) = (family_of(subnet.first()), Piece::from(subnet));
+        let (family, span) = (Family::of(subnet.first()), Piece::from(subnet));
         elements.insert(key(Set::Home(family), &[span, bridge]), Value::Nothing);
         let mode = network.reach.mode(subnet.first());
         if network.masquerade && !network.internal && mode.translates() {
@@ -144,8 +141,8 @@ fn add_way(elements: &mut Elements, from: &NetworkRules, to: &NetworkRules) {
     let bridges = [&from.bridge, &to.bridge].map(Piece::from);
     elements.insert(key(Set::Pairs, &bridges), Value::Verdict(Target::Accept));
     for source in &from.subnets {
-        let family = family_of(source.first());
-        let same_family = |subnet: &&Subnet| family_of(subnet.first()) == family;
+        let family = Family::of(source.first());
+        let same_family = |subnet: &&Subnet| Family::of(subnet.first()) == family;
         for destination in to.subnets.iter().filter(same_family) {
             let subnets = [source, destination].map(Piece::from);
             elements.insert(key(Set::Kept(family), &subnets), Value::Nothing);
@@ -154,9 +151,10 @@ fn add_way(elements: &mut Elements, from: &NetworkRules, to: &NetworkRules) {
 }
 
 fn add_ports(elements: &mut Elements, endpoint: &EndpointRules) {
-    for port in &endpoint.ports {
-        let family = family_of(port.host_ip);
-        let same_family = |address: &&IpAddr| family_of(**address) == family;
+    let translated = |port: &&PublishedPort| is_translated(port.host_ip);
+    for port in endpoint.ports.iter().filter(translated) {
+        let family = Family::of(port.host_ip);
+        let same_family = |address: &&IpAddr| Family::of(**address) == family;
         if let Some(address) = endpoint.addresses.iter().find(same_family) {
             add_port(elements, port, *address);
         }
@@ -171,14 +169,14 @@ fn add_direct(elements: &mut Elements, network: &NetworkRules, endpoint: &Endpoi
             Piece::Byte(open.protocol.number()),
         ];
         for port in open.ports.iter() {
-            let set = Set::Opened(family_of(open.address));
+            let set = Set::Opened(Family::of(open.address));
             let key = key(set, &[at[0], at[1], Piece::Ports(port, port)]);
             elements.insert(key, Value::Nothing);
         }
     }
     for port in &endpoint.ports {
-        let family = family_of(port.host_ip);
-        let same_family = |address: &&IpAddr| family_of(**address) == family;
+        let family = Family::of(port.host_ip);
+        let same_family = |address: &&IpAddr| Family::of(**address) == family;
         let Some(address) = endpoint.addresses.iter().find(same_family) else {
             continue;
         };
@@ -198,7 +196,7 @@ fn add_direct(elements: &mut Elements, network: &NetworkRules, endpoint: &Endpoi
 
 /// A range that keeps its numbers is one element; of others each port is one.
 fn add_port(elements: &mut Elements, port: &PublishedPort, address: IpAddr) {
-    let family = family_of(address);
+    let family = Family::of(address);
     let protocol = Piece::Byte(port.protocol.number());
     if port.host_ports.count() > 1 && port.host_ports == port.container_ports {
         let at = match port.host_ip.is_unspecified() {
@@ -225,13 +223,6 @@ fn add_port(elements: &mut Elements, port: &PublishedPort, address: IpAddr) {
         value.extend(container.to_be_bytes());
         pad(&mut value);
         elements.insert(key, Value::Bytes(value));
-    }
-}
-
-fn family_of(address: IpAddr) -> Family {
-    match address {
-        IpAddr::V4(_) => Family::V4,
-        IpAddr::V6(_) => Family::V6,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Everything that comes and goes with networks, containers and ports is an element of one of these, so that the
 //! rules never change and a packet's way does not grow with them.
 
-use super::words::Family;
+use crate::Family;
 
 /// Data types in nft's numbers, which only make listings readable (nftables include/datatype.h).
 const TYPE_IP_VERSION: u32 = 2;

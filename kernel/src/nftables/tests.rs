@@ -92,7 +92,10 @@ fn a_wish_is_elements_of_a_few_sets() {
     );
     assert_eq!(
         elements(&host, "ports_at4"),
-        texts(["127.0.0.1 . tcp . 8081 : 10.1.0.11 . 80"])
+        texts([
+            "127.0.0.1 . tcp . 8081 : 10.1.0.11 . 80",
+            "192.0.2.1 . tcp . 8091 : 10.2.0.11 . 80"
+        ])
     );
     let forward = listed(&host, "chain inet netd forward");
     assert!(
@@ -126,6 +129,39 @@ fn an_ipv6_network_stands_beside_an_ipv4_one() {
 }
 
 #[test]
+fn what_no_rule_accepts_is_dropped_in_the_version_of_ip_that_asks_for_it() {
+    let host = with_own_table();
+    let mut wanted = wanted(false);
+    for (v4, v6, dropped) in [
+        (true, false, texts(["ipv4"])),
+        (false, true, texts(["ipv6"])),
+        (true, true, texts(["ipv4", "ipv6"])),
+        (false, false, texts([])),
+    ] {
+        wanted.host.drop_forwarded = v4;
+        wanted.host.drop_forwarded_v6 = v6;
+        host.apply(&wanted);
+        assert_eq!(elements(&host, "own_only"), dropped);
+        assert_eq!(host.verify(&wanted), Vec::<String>::new());
+        wanted.host.drop_forwarded = !v4;
+        assert!(!host.verify(&wanted).is_empty());
+    }
+}
+
+#[test]
+fn a_port_of_ipv6_loopback_has_no_element() {
+    let host = with_own_table();
+    host.apply(&wanted(false));
+    assert_eq!(
+        elements(&host, "ports_at6"),
+        texts(["2001:db8::1 . tcp . 8091 : fd00:2::11 . 80"])
+    );
+    let output = listed(&host, "chain inet netd output");
+    let kept = output.iter().any(|rule| rule == "ip6 daddr ::1 return");
+    assert!(kept, "{output:?}");
+}
+
+#[test]
 fn a_range_that_keeps_its_numbers_is_one_element() {
     let host = with_own_table();
     let net = network(1, "br-a", "10.1.0.0/24");
@@ -155,7 +191,7 @@ fn a_change_is_told_by_its_entry_alone() {
     let (id, other) = endpoint(1, 1, "10.1.0.12", &["0.0.0.0:8080->81/tcp"]);
     change(&host, &mut now, RulesetChange::PutEndpoint(id, other)).unwrap();
     assert!(elements(&host, "ports4").contains("tcp . 8080 : 10.1.0.12 . 81"));
-    assert!(elements(&host, "ports_at4").is_empty());
+    assert_eq!(elements(&host, "ports_at4").len(), 1);
     let (bridge, rules) = network(2, "br-b", "10.2.0.0/24");
     let internal = netd_model::ruleset::NetworkRules {
         internal: true,

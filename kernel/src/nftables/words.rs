@@ -3,7 +3,7 @@
 //! Registers are the kernel's sixteen of four bytes. A lookup's key lies in them from the first on, each part padded to
 //! four bytes; what a map gives goes behind the longest key. Knows nothing of networks.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
@@ -12,6 +12,7 @@ use netlink_packet_netfilter::nftables::{
 };
 
 use super::sets::Set;
+use crate::Family;
 
 /// The first of the registers of four bytes (linux/netfilter/nf_tables.h `NFT_REG32_00`).
 const FIRST_REGISTER: u32 = 8;
@@ -41,18 +42,7 @@ const LOCAL: u32 = 2;
 const NAT_SOURCE: u32 = 0;
 const NAT_DESTINATION: u32 = 1;
 
-/// An IP version in the kernel's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
 impl Family {
-    pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
     /// `NFPROTO_IPV4`, `NFPROTO_IPV6` (linux/netfilter.h).
     pub(crate) const fn number(self) -> u8 {
         match self {
@@ -217,6 +207,12 @@ impl Rule {
         );
         self.then(first_byte)
             .then(compare(Operator::Equal, vec![127]))
+    }
+
+    /// Whose destination is ::1 (RFC 4291 section 2.5.3).
+    pub(super) fn for_loopback_v6(self) -> Self {
+        let destination = Field::Destination(Family::V6);
+        self.with(destination, &Ipv6Addr::LOCALHOST.octets())
     }
 
     /// Whose source is an address of the host.

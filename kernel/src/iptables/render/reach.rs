@@ -3,17 +3,23 @@
 //! Where a network is routed, all that arrives is decided in the chain of published ports. STAGE-2 sends there what comes
 //! from other networks, before FORWARD would let it out of those.
 
-use std::net::IpAddr;
-
 use netd_model::ruleset::NetworkRules;
 use netd_model::{GatewayMode, Subnet};
 
-use super::{Publication, Scene};
+use super::{Publication, Scene, alone};
+use crate::Family;
 use crate::iptables::names::ChainNames;
 
 /// True if nothing of the network is translated.
-pub(super) fn is_routed(network: &NetworkRules) -> bool {
-    network.reach.mode_v4 == GatewayMode::Routed
+pub(super) fn is_routed(scene: &Scene<'_>, network: &NetworkRules) -> bool {
+    mode(scene, network) == GatewayMode::Routed
+}
+
+fn mode(scene: &Scene<'_>, network: &NetworkRules) -> GatewayMode {
+    match scene.family {
+        Family::V4 => network.reach.mode_v4,
+        Family::V6 => network.reach.mode_v6,
+    }
 }
 
 /// What comes to a container's own address although nothing translated it.
@@ -26,36 +32,40 @@ pub(super) fn direct(scene: &Scene<'_>) -> Vec<String> {
         ..
     } in &scene.ports
     {
-        let (br, protocol) = (&network.bridge, port.protocol);
+        let (br, protocol, to) = (&network.bridge, port.protocol, alone(*address));
         for from in &network.reach.trusted {
             rules.extend(port.container_ports.iter().map(|number| {
                 format!(
-                    "-d {address}/32 -i {from} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
+                    "-d {to} -i {from} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
                 )
             }));
         }
     }
-    let opened = scene.opened.iter();
-    for (network, open) in opened.filter(|(_, open)| open.address.is_ipv4()) {
-        let (br, protocol, address) = (&network.bridge, open.protocol, open.address);
+    for (network, open) in &scene.opened {
+        let (br, protocol, to) = (&network.bridge, open.protocol, alone(open.address));
         rules.extend(open.ports.iter().map(|number| {
             format!(
-                "-d {address}/32 ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
+                "-d {to} ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
             )
         }));
     }
-    let open = scene.networks.iter().filter(|network| !network.internal);
-    rules.extend(open.filter(|network| is_routed(network)).map(|network| {
+    // As iptables-save names them.
+    let icmp = match scene.family {
+        Family::V4 => "icmp",
+        Family::V6 => "ipv6-icmp",
+    };
+    let routed = scene.open().filter(|network| is_routed(scene, network));
+    rules.extend(routed.map(|network| {
         // As in Docker: whoever routes here may ask whether somebody is there.
-        format!("! -i {0} -o {0} -p icmp -j ACCEPT", network.bridge)
+        format!("! -i {0} -o {0} -p {icmp} -j ACCEPT", network.bridge)
     }));
     rules
 }
 
 /// What becomes of the rest.
-pub(super) fn past_published_ports(network: &NetworkRules) -> String {
+pub(super) fn past_published_ports(scene: &Scene<'_>, network: &NetworkRules) -> String {
     let br = &network.bridge;
-    match network.reach.mode_v4 {
+    match mode(scene, network) {
         GatewayMode::Nat | GatewayMode::Isolated => {
             format!("! -i {br} -o {br} -m conntrack ! --ctstate DNAT -j DROP")
         }
@@ -66,8 +76,7 @@ pub(super) fn past_published_ports(network: &NetworkRules) -> String {
 
 /// Other networks reach the published ports of a routed one as the world does, and get their answers.
 pub(super) fn between_networks(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
-    let open = scene.networks.iter().filter(|network| !network.internal);
-    let routed = open.filter(|network| is_routed(network));
+    let routed = scene.open().filter(|network| is_routed(scene, network));
     routed
         .flat_map(|network| {
             let br = &network.bridge;
@@ -80,13 +89,17 @@ pub(super) fn between_networks(scene: &Scene<'_>, names: &ChainNames) -> Vec<Str
 }
 
 /// The address that containers of a subnet have on the way out, if not their own.
-pub(super) fn way_out(network: &NetworkRules, subnet: &Subnet) -> Option<String> {
-    if !network.masquerade || is_routed(network) {
+pub(super) fn way_out(
+    scene: &Scene<'_>,
+    network: &NetworkRules,
+    subnet: &Subnet,
+) -> Option<String> {
+    if !network.masquerade || is_routed(scene, network) {
         return None;
     }
     let br = &network.bridge;
     Some(match network.reach.leaves_as(subnet.first()) {
-        Some(IpAddr::V4(source)) => format!("-s {subnet} ! -o {br} -j SNAT --to-source {source}"),
-        _ => format!("-s {subnet} ! -o {br} -j MASQUERADE"),
+        Some(source) => format!("-s {subnet} ! -o {br} -j SNAT --to-source {source}"),
+        None => format!("-s {subnet} ! -o {br} -j MASQUERADE"),
     })
 }

@@ -3,7 +3,8 @@
 
 use super::super::standing::Standing;
 use super::super::{ChainPrefix, Rules, Table, render};
-use super::wish::{endpoint, everything, internal, network, wish, without_icc};
+use super::wish::{dual, endpoint, everything, internal, network, wish, without_icc};
+use crate::Family;
 use netd_model::Ruleset;
 use netd_model::ruleset::NetworkRules;
 
@@ -81,7 +82,7 @@ enum Proxy {
 fn compare(docker: &str, proxy: Proxy, wanted: &Ruleset) {
     let docker = Standing::parse(docker).unwrap();
     assert_eq!(docker.drops_forwarded, wanted.host.drop_forwarded);
-    let ours = render(wanted, &ChainPrefix::Docker.names());
+    let ours = render(wanted, &ChainPrefix::Docker.names(), Family::V4);
     let networks: Vec<_> = wanted.networks.values().collect();
     for (table, chain) in CHAINS {
         let mut docker: Vec<String> = docker.rules(table, chain).map(str::to_owned).collect();
@@ -173,16 +174,40 @@ fn without_its_proxy_docker_differs_by_our_extra_rules_only() {
 
 #[test]
 fn every_kind_of_network_and_port_renders_as_written_down() {
-    let rules: Rules = render(&everything(), &ChainPrefix::Docker.names());
-    assert_eq!(rules.to_text(), include_str!("everything.rules"));
+    let names = ChainPrefix::Docker.names();
+    let render = |wanted: &Ruleset, family| -> Rules { render(wanted, &names, family) };
+    let v4 = render(&everything(), Family::V4);
+    assert_eq!(v4.to_text(), include_str!("everything.rules"));
+    let both = dual(everything());
+    let v6 = render(&both, Family::V6);
+    assert_eq!(v6.to_text(), include_str!("everything-v6.rules"));
+    assert_eq!(
+        render(&both, Family::V4),
+        v4,
+        "IPv6 changes nothing in IPv4"
+    );
 }
 
 #[test]
 fn with_our_own_prefix_only_the_user_s_chain_is_docker_s() {
-    let text = render(&everything(), &ChainPrefix::Netd.names()).to_text();
+    let text = render(&everything(), &ChainPrefix::Netd.names(), Family::V4).to_text();
     let docker = text.replace("DOCKER-USER", "").contains("DOCKER");
     assert!(!docker, "{text}");
     let renamed = text.replace("NETD-", "DOCKER-").replace("NETD ", "DOCKER ");
     let renamed = renamed.replace("-j NETD\n", "-j DOCKER\n");
     assert_eq!(renamed, include_str!("everything.rules"));
+}
+
+#[test]
+fn a_network_without_ipv6_has_no_rule_in_ipv6() {
+    let names = ChainPrefix::Docker.names();
+    let mut mixed = dual(everything());
+    for network in mixed.networks.values_mut().skip(1) {
+        network.subnets.truncate(1);
+    }
+    let text = render(&mixed, &names, Family::V6).to_text();
+    assert!(text.contains("docker0"), "{text}");
+    assert!(!text.contains(" br-"), "{text}");
+    let none = render(&everything(), &names, Family::V6);
+    assert_eq!(none, render(&Ruleset::default(), &names, Family::V6));
 }

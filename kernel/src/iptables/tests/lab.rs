@@ -9,7 +9,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::super::{ChainPrefix, Flavour, Iptables, Table, render};
 use crate::nftables::Nftables;
-use crate::{Firewall, FirewallError};
+use crate::{Family, Firewall, FirewallError};
 
 pub(crate) const FLAVOURS: [(Flavour, &str); 2] =
     [(Flavour::Nft, "nft"), (Flavour::Legacy, "legacy")];
@@ -24,6 +24,14 @@ pub(crate) fn with_own_table() -> Host<dyn Firewall> {
         node,
         name: NFTABLES,
         firewall: Arc::new(firewall),
+    }
+}
+
+/// The name that the programs for one version of IP begin with.
+pub(crate) const fn program(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
     }
 }
 
@@ -170,18 +178,29 @@ impl<F: Firewall + ?Sized> Host<F> {
     }
 
     pub(crate) fn iptables(&self, command: &str) {
-        self.node.sh(&format!("iptables-{} {command}", self.name));
+        self.command(Family::V4, command);
     }
 
-    pub(crate) fn save(&self) -> String {
-        self.node.sh(&format!("iptables-{}-save", self.name))
+    /// Runs iptables or ip6tables of the flavour.
+    pub(crate) fn command(&self, family: Family, command: &str) {
+        self.node
+            .sh(&format!("{}-{} {command}", program(family), self.name));
+    }
+
+    pub(crate) fn save(&self, family: Family) -> String {
+        self.node
+            .sh(&format!("{}-{}-save", program(family), self.name))
     }
 
     /// Lines of a chain, as iptables-save prints them.
     pub(crate) fn chain(&self, table: Table, chain: &str) -> Vec<String> {
-        let saved = self
-            .node
-            .sh(&format!("iptables-{}-save -t {table}", self.name));
+        self.chain_of(Family::V4, table, chain)
+    }
+
+    /// Lines of a chain, as iptables-save or ip6tables-save prints them.
+    pub(crate) fn chain_of(&self, family: Family, table: Table, chain: &str) -> Vec<String> {
+        let (program, name) = (program(family), self.name);
+        let saved = self.node.sh(&format!("{program}-{name}-save -t {table}"));
         let start = format!("-A {chain} ");
         let rule = |line: &str| line.strip_prefix(&start).map(str::to_owned);
         saved.lines().filter_map(rule).collect()
@@ -191,16 +210,25 @@ impl<F: Firewall + ?Sized> Host<F> {
 impl Host {
     /// iptables-save prints exactly what was rendered.
     pub(crate) fn assert_exact(&self, wanted: &Ruleset) {
-        for chain in render(wanted, &ChainPrefix::Docker.names()).chains {
-            let there = self.chain(chain.table, chain.name);
-            assert_eq!(
-                there, chain.rules,
-                "{}: {} {}",
-                self.name, chain.table, chain.name
-            );
+        self.assert_exact_in(Family::V4, wanted);
+    }
+
+    /// Both iptables-save and ip6tables-save print exactly what was rendered.
+    pub(crate) fn assert_exact_in_both(&self, wanted: &Ruleset) {
+        for family in Family::BOTH {
+            self.assert_exact_in(family, wanted);
         }
-        let drops = self.save().contains(":FORWARD DROP");
-        assert_eq!(drops, wanted.host.drop_forwarded);
+    }
+
+    fn assert_exact_in(&self, family: Family, wanted: &Ruleset) {
+        let rules = render(wanted, &ChainPrefix::Docker.names(), family);
+        for chain in rules.chains {
+            let there = self.chain_of(family, chain.table, chain.name);
+            let place = (self.name, family, chain.table, chain.name);
+            assert_eq!(there, chain.rules, "{place:?}");
+        }
+        let drops = self.save(family).contains(":FORWARD DROP");
+        assert_eq!(drops, rules.drop_forwarded);
     }
 }
 

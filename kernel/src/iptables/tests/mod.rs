@@ -6,5 +6,7 @@ pub(crate) mod wish;
 
 mod goldens;
 mod packets;
+mod packets6;
 mod real;
+mod real6;
 mod simulated;

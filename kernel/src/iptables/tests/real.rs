@@ -3,7 +3,7 @@
 use super::super::{ChainPrefix, Flavour, Iptables, Table};
 use super::lab::{FLAVOURS, Host, Node, open};
 use super::wish::{endpoint, everything, network, port, wish};
-use crate::{Firewall, FirewallError};
+use crate::{Family, Firewall, FirewallError};
 
 #[test]
 fn iptables_save_prints_what_was_rendered_byte_for_byte() {
@@ -11,7 +11,7 @@ fn iptables_save_prints_what_was_rendered_byte_for_byte() {
         let host = Host::new(flavour);
         host.apply(&everything());
         host.assert_exact(&everything());
-        assert!(!host.save().contains("NETD-PROBE"));
+        assert!(!host.save(Family::V4).contains("NETD-PROBE"));
         assert_eq!(host.verify(&everything()), Vec::<String>::new());
         let fewer = wish(&[network(1, "docker0", "172.17.0.0/16")], &[], true);
         host.apply(&fewer);
@@ -142,10 +142,8 @@ fn a_refusal_names_the_line_and_what_stood_before_stands_again() {
         );
         std::fs::write(&script, text).unwrap();
         host.node.sh(&format!("chmod +x {}", script.display()));
-        std::sync::Arc::get_mut(&mut host.firewall)
-            .unwrap()
-            .programs
-            .restore = script;
+        let firewall = std::sync::Arc::get_mut(&mut host.firewall).unwrap();
+        firewall.workers.get_mut().unwrap().v4.programs.restore = script;
         let mut bad = everything();
         let (id, rules) = network(9, "br-bad", "10.99.0.0/16");
         bad.networks.insert(id, rules);

@@ -12,7 +12,8 @@ use super::super::arrange::{Steps, arrange};
 use super::super::plan::{claim, differences, plan};
 use super::super::standing::{Line, Standing};
 use super::super::{ChainPrefix, Hold, Rules, Table, render};
-use super::wish::{allowing, endpoint, internal, network, port, wish, without_icc};
+use super::wish::{allowing, dual, endpoint, internal, network, port, wish, without_icc};
+use crate::Family;
 
 /// Tables and chains as iptables-restore(8) changes them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -151,8 +152,8 @@ fn networks() -> impl Strategy<Value = Vec<(netd_model::NetworkId, NetworkRules)
 fn wishes() -> impl Strategy<Value = Ruleset> {
     let endpoints = prop::collection::vec((1_u8..7, 0_u8..4, any::<u8>()), 0..12);
     let pairs = prop::collection::vec((1_u8..7, 1_u8..7), 0..4);
-    let all = (networks(), endpoints, pairs, any::<bool>());
-    all.prop_map(|(networks, endpoints, pairs, drop)| {
+    let all = (networks(), endpoints, pairs, any::<[bool; 2]>());
+    all.prop_map(|(networks, endpoints, pairs, [drop, some_without_v6])| {
         let ports = [
             "0.0.0.0:80->80/tcp",
             "127.0.0.1:90-93->80-83/tcp",
@@ -167,7 +168,12 @@ fn wishes() -> impl Strategy<Value = Ruleset> {
                 (id, rules)
             })
             .collect();
-        allowing(wish(&networks, &endpoints, drop), &pairs)
+        let mut wanted = dual(allowing(wish(&networks, &endpoints, drop), &pairs));
+        let networks = wanted.networks.values_mut();
+        for network in networks.filter(|network| some_without_v6 && network.rank % 2 == 1) {
+            network.subnets.truncate(1);
+        }
+        wanted
     })
 }
 
@@ -204,17 +210,18 @@ proptest! {
     #[test]
     fn every_way_from_wish_to_wish_ends_at_the_wish_and_leaves_others_alone(
         wishes in prop::collection::vec(wishes(), 1..5),
+        family in prop::sample::select(Family::BOTH.to_vec()),
         foreign in foreign_rules(),
         restarts in any::<[bool; 5]>(),
     ) {
         let prefix = ChainPrefix::Docker;
         let mut model = Model::default();
-        model.restore(&plan(&model.read(prefix), &render(&wishes[0], &prefix.names())).text);
+        model.restore(&plan(&model.read(prefix), &render(&wishes[0], &prefix.names(), family)).text);
         add_foreign(&mut model, &foreign);
         let theirs = model.foreign();
         let mut standing = model.read(prefix);
         for (wanted, restart) in wishes.iter().zip(restarts) {
-            let rules = render(wanted, &prefix.names());
+            let rules = render(wanted, &prefix.names(), family);
             if restart {
                 standing = model.read(prefix);
             }
@@ -259,7 +266,7 @@ proptest! {
 #[test]
 fn a_second_copy_of_our_rule_is_left_to_whoever_made_it() {
     let prefix = ChainPrefix::Netd;
-    let rules = render(&wish(&[], &[], false), &prefix.names());
+    let rules = render(&wish(&[], &[], false), &prefix.names(), Family::V4);
     let mut model = Model::default();
     model.restore(
         "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j foreign\nCOMMIT\n",
@@ -280,7 +287,7 @@ fn a_second_copy_of_our_rule_is_left_to_whoever_made_it() {
 #[test]
 fn the_user_s_chain_is_never_touched_even_when_empty() {
     let prefix = ChainPrefix::Docker;
-    let rules = render(&wish(&[], &[], false), &prefix.names());
+    let rules = render(&wish(&[], &[], false), &prefix.names(), Family::V4);
     let mut model = Model::default();
     model.restore("*filter\n:DOCKER-USER - [0:0]\nCOMMIT\n");
     model.restore(&plan(&model.read(prefix), &rules).text);
@@ -300,7 +307,7 @@ fn ten_thousand_ports_are_planned_in_no_time() {
     let mut standing = Standing::default();
     let start = Instant::now();
     for (wanted, lines) in [(&all, 30_000), (&moved, 20_000), (&all, 20_000)] {
-        let next = plan(&standing, &render(wanted, &prefix.names()));
+        let next = plan(&standing, &render(wanted, &prefix.names(), Family::V4));
         assert!(next.text.lines().count() > lines);
         next.record(&mut standing);
     }

@@ -1,7 +1,11 @@
 //! Rule sets written in one line each.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use netd_model::ruleset::{EndpointRules, HostRules, NetworkRules};
-use netd_model::{EndpointId, IfName, NetworkId, NetworkPair, PortRange, PublishedPort, Ruleset};
+use netd_model::{
+    EndpointId, IfName, NetworkId, NetworkPair, PortRange, PublishedPort, Ruleset, Subnet,
+};
 
 /// A network of this rank, with icc and masquerading, open to the world.
 pub(crate) fn network(rank: u8, bridge: &str, subnet: &str) -> (NetworkId, NetworkRules) {
@@ -80,7 +84,7 @@ pub(crate) fn wish(
     Ruleset {
         host: HostRules {
             drop_forwarded,
-            drop_forwarded_v6: drop_forwarded,
+            drop_forwarded_v6: false,
         },
         networks: networks.iter().cloned().collect(),
         endpoints: endpoints.iter().cloned().collect(),
@@ -138,4 +142,52 @@ pub(crate) fn everything() -> Ruleset {
     );
     // An internal network stays closed, and of the ninth nothing is known.
     allowing(wanted, &[(1, 3), (1, 4), (1, 2), (1, 9)])
+}
+
+/// The same in IPv6 besides: a twin of each subnet, address and port.
+pub(crate) fn dual(mut wanted: Ruleset) -> Ruleset {
+    wanted.host.drop_forwarded_v6 = wanted.host.drop_forwarded;
+    for network in wanted.networks.values_mut() {
+        let twins: Vec<_> = network.subnets.iter().map(twin_of_subnet).collect();
+        network.subnets.extend(twins);
+    }
+    for endpoint in wanted.endpoints.values_mut() {
+        let twins: Vec<_> = endpoint.addresses.iter().copied().map(twin).collect();
+        endpoint.addresses.extend(twins);
+        let with_twin = |port: PublishedPort| {
+            let host_ip = twin(port.host_ip);
+            [port, PublishedPort { host_ip, ..port }]
+        };
+        let mut ports: Vec<_> = endpoint.ports.drain(..).flat_map(with_twin).collect();
+        ports.dedup();
+        endpoint.ports = ports;
+    }
+    wanted
+}
+
+/// The IPv6 address that stands for an IPv4 one: fd00:1::11 for 10.1.0.11, 2001:db8::1 for 192.0.2.1.
+pub(crate) fn twin(address: IpAddr) -> IpAddr {
+    let IpAddr::V4(v4) = address else {
+        return address;
+    };
+    if v4.is_unspecified() {
+        return Ipv6Addr::UNSPECIFIED.into();
+    }
+    if v4.is_loopback() {
+        return Ipv6Addr::LOCALHOST.into();
+    }
+    let [first, second, _, last] = v4.octets();
+    let twin = match first {
+        192 => format!("2001:db8::{last}"),
+        _ => format!("fd00:{second}::{last}"),
+    };
+    twin.parse().unwrap()
+}
+
+/// fd00:1::/64 for 10.1.0.0/24.
+pub(crate) fn twin_of_subnet(subnet: &Subnet) -> Subnet {
+    let IpAddr::V4(first) = subnet.first() else {
+        return *subnet;
+    };
+    format!("fd00:{}::/64", first.octets()[1]).parse().unwrap()
 }
