@@ -28,6 +28,8 @@ mod s15_second_network;
 
 mod s16_own_subnets;
 
+mod ipv6;
+
 mod s18_inspect;
 
 mod s19_refusals;
