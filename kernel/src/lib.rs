@@ -175,6 +175,14 @@ pub trait Kernel: Send + Sync + 'static {
     /// Gives up the sockets of `endpoint` that are not in `keep`.
     fn release_ports(&self, endpoint: EndpointId, keep: &[PublishedPort]);
 
+    /// The TCP sockets of `endpoint` that answer on ::1, non-blocking. The kernel translates no way from there to a
+    /// container: unlike 127.0.0.0/8 (`route_localnet`), what has ::1 for its sender never leaves the host. They end when
+    /// their port is released.
+    ///
+    /// # Errors
+    /// [`KernelError`] when there is no descriptor left for them.
+    fn local_listeners(&self, endpoint: EndpointId) -> Result<Vec<LocalListener>, KernelError>;
+
     /// Opens sockets on 127.0.0.11 inside a pinned sandbox, UDP and TCP on one port: `preferred` if it is free, so
     /// that a restart finds the redirection in place.
     ///
@@ -214,6 +222,17 @@ pub struct HostInterface {
     pub mtu_bytes: u32,
     /// Its IP addresses, link-local ones left out.
     pub addresses: BTreeSet<netd_model::IpNetwork>,
+}
+
+/// A port of the host that is asked on ::1.
+#[derive(Debug)]
+pub struct LocalListener {
+    /// Where it listens: `::` or `::1`.
+    pub host_ip: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The socket.
+    pub socket: TcpListener,
 }
 
 /// Open sockets of the embedded resolver, non-blocking.

@@ -12,8 +12,8 @@ use super::fuel::Crashed;
 use super::machine::Machine;
 use super::world::Handle;
 use crate::{
-    AdoptError, ApplyError, HostInterface, Kernel, KernelError, KernelEvent, NetnsHandle,
-    ReservePortError, ResolverSockets, Signal,
+    AdoptError, ApplyError, HostInterface, Kernel, KernelError, KernelEvent, LocalListener,
+    NetnsHandle, ReservePortError, ResolverSockets, Signal,
 };
 
 /// How often a free pair of ports is looked for: the UDP port of a free TCP port may be taken.
@@ -165,6 +165,11 @@ impl Kernel for FakeKernel {
             ports: first.host_ports,
             source: io::Error::other(dead),
         })?
+    }
+
+    /// None: no packet goes through a fake.
+    fn local_listeners(&self, _endpoint: EndpointId) -> Result<Vec<LocalListener>, KernelError> {
+        Ok(Vec::new())
     }
 
     fn release_ports(&self, endpoint: EndpointId, keep: &[PublishedPort]) {

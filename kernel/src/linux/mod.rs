@@ -46,8 +46,8 @@ use self::namespace::Namespace;
 use self::ports::Ports;
 use self::sandboxes::Sandboxes;
 use crate::{
-    AdoptError, ApplyError, HostInterface, Kernel, KernelError, KernelEvent, NetnsHandle,
-    ReservePortError, ResolverSockets, Signal,
+    AdoptError, ApplyError, HostInterface, Kernel, KernelError, KernelEvent, LocalListener,
+    NetnsHandle, ReservePortError, ResolverSockets, Signal,
 };
 
 /// Netlink sockets in the daemon's namespace: as many requests go on at a time. More would only wait for the kernel's
@@ -190,6 +190,12 @@ impl Kernel for Linux {
         ports: &[PublishedPort],
     ) -> Result<(), ReservePortError> {
         self.ports.reserve(&self.home, endpoint, ports)
+    }
+
+    fn local_listeners(&self, endpoint: EndpointId) -> Result<Vec<LocalListener>, KernelError> {
+        self.ports
+            .local_listeners(endpoint)
+            .map_err(refused("open the host's ports on ::1 a second time"))
     }
 
     fn release_ports(&self, endpoint: EndpointId, keep: &[PublishedPort]) {

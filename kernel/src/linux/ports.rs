@@ -10,7 +10,10 @@ use nix::libc;
 use socket2::{Domain, Socket, Type};
 
 use super::{listeners, namespace::Namespace};
-use crate::ReservePortError;
+use crate::{LocalListener, ReservePortError};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// One port of the host.
 type Port = (Protocol, IpAddr, u16);
@@ -70,6 +73,28 @@ impl Ports {
         Ok(())
     }
 
+    /// What [`crate::Kernel::local_listeners`] promises.
+    pub(super) fn local_listeners(&self, endpoint: EndpointId) -> io::Result<Vec<LocalListener>> {
+        let held = self.held();
+        let sockets = held.get(&endpoint).into_iter().flatten();
+        let asked_locally = |(port, _): &(&Port, &Reservation)| {
+            port.0 == Protocol::Tcp && answers_on_loopback_v6(port.1)
+        };
+        sockets
+            .filter(asked_locally)
+            .filter_map(|(port, socket)| Some((port, socket.as_ref()?)))
+            .map(|(&(_, host_ip, port), reserved)| {
+                let socket = reserved.0.try_clone()?;
+                socket.set_nonblocking(true)?;
+                Ok(LocalListener {
+                    host_ip,
+                    port,
+                    socket: socket.into(),
+                })
+            })
+            .collect()
+    }
+
     /// What [`crate::Kernel::release_ports`] promises.
     pub(super) fn release(&self, endpoint: EndpointId, keep: &[PublishedPort]) {
         let keep: BTreeSet<Port> = each(keep).collect();
@@ -81,6 +106,10 @@ impl Ports {
             }
         }
     }
+}
+
+fn answers_on_loopback_v6(address: IpAddr) -> bool {
+    address.is_ipv6() && (address.is_unspecified() || address.is_loopback())
 }
 
 fn take_all(wanted: &BTreeSet<Port>) -> Result<Vec<(Port, Reservation)>, (Port, io::Error)> {
@@ -124,7 +153,12 @@ fn take((protocol, address, number): Port) -> io::Result<Reservation> {
     }
     socket.bind(&SocketAddr::new(address, number).into())?;
     if protocol != Protocol::Udp {
-        socket.listen(1)?;
+        // Others than those on ::1 are never asked: what comes to them is translated.
+        socket.listen(if answers_on_loopback_v6(address) {
+            BACKLOG
+        } else {
+            1
+        })?;
     }
     Ok(Some(Reserved(socket)))
 }

@@ -35,7 +35,7 @@ impl Engine {
                 .kernel(move |kernel| kernel.reserve_ports(id, &ports))
                 .await
             {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.relay_from_host(id).await,
                 Err(refused) => refused,
             };
             let ReservePortError::Taken { protocol, port, .. } = refused else {
@@ -66,6 +66,11 @@ impl Engine {
             standing.filter_map(named).collect::<Vec<_>>()
         });
         let wanted = wanted.await?;
+        let publishing: Vec<EndpointId> = wanted
+            .iter()
+            .filter(|(_, ports, _)| !ports.is_empty())
+            .map(|(id, ..)| *id)
+            .collect();
         let problems = self.kernel(move |kernel| {
             let align = |(id, ports, name): &(EndpointId, Vec<PublishedPort>, ContainerName)| {
                 kernel.release_ports(*id, ports);
@@ -74,7 +79,11 @@ impl Engine {
             };
             wanted.iter().filter_map(align).collect()
         });
-        Ok(problems.await)
+        let problems = problems.await;
+        for id in publishing {
+            self.relay_from_host(id).await?;
+        }
+        Ok(problems)
     }
 }
 

@@ -29,6 +29,7 @@ mod place;
 mod plan;
 mod pools;
 mod ports;
+mod relay;
 mod template;
 mod update;
 
@@ -88,6 +89,7 @@ pub struct Engine {
     /// Rung when something is left to do that a full reconcile will find.
     leftovers: Notify,
     debts: Mutex<ports::Debts>,
+    relays: relay::Relays,
     counts: Counts,
     problems: Mutex<Vec<String>>,
     host: plan::HostWish,

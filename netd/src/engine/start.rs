@@ -69,6 +69,7 @@ impl Engine {
             networks: Lanes::new(),
             leftovers: Notify::new(),
             debts: Mutex::default(),
+            relays: Default::default(),
             counts: Counts::default(),
             problems: Mutex::default(),
             host,

@@ -578,3 +578,28 @@ fn what_cannot_be_of_ipv6_is_refused_with_a_reason() {
     }
     assert_eq!(lab.h1.net(&["ls", "-q"]).ok().text().lines().count(), 3);
 }
+
+#[test]
+fn the_host_itself_reaches_a_published_port_by_its_own_loopback_address() {
+    let lab = lab();
+    let _ = lab.h1.net(&["create", "--ipv6", "app"]).ok();
+    lab.h1.web(
+        "web",
+        80,
+        &["--network", "app", "-p", "8080:80", "-p", "[::1]:8081:80"],
+    );
+    for url in [
+        "http://127.0.0.1:8080/",
+        "http://[::1]:8080/",
+        "http://[::1]:8081/",
+    ] {
+        assert_eq!(lab.h1.get(url).ok().text(), "web", "{url}");
+    }
+    lab.h1.restart();
+    assert_eq!(lab.h1.get("http://[::1]:8080/").ok().text(), "web");
+    assert!(!lab.outside.get(&format!("http://[{HOST}]:8081/")).is_ok());
+    let _ = lab.h1.net(&["unpublish", "web", "-p", "8080:80"]).ok();
+    assert!(!lab.h1.get("http://[::1]:8080/").is_ok());
+    let _ = lab.h1.net(&["stop", "web"]).ok();
+    assert!(!lab.h1.get("http://[::1]:8081/").is_ok());
+}
