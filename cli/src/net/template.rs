@@ -1,332 +1,253 @@
-//! The part of Go's templates that `--format` is used for: dotted paths and a few functions over a JSON value.
+//! Go's templates over a JSON value, as `--format` has them: paths, pipelines, functions, if, range, with, variables.
 //!
-//! `{{.Name}}`, `{{.IPAM.Config}}`, `{{json .}}`, `{{json .Labels}}`, `{{len .Containers}}`, `{{index .Labels "key"}}`,
-//! `{{index .IPAM.Config 0}}`; `\t` and `\n` outside of them. Knows nothing of where the value comes from.
+//! `{{.Name}}`, `{{json .IPAM.Config}}`, `{{range $id, $c := .Containers}}{{println $c.Name $c.IPv4Address}}{{end}}`,
+//! `{{if .Internal}}closed{{else}}open{{end}}`; `\t` and `\n` outside of them. Knows nothing of where the value comes from.
+//!
+//! Reading order: [`scan`] (pieces and words), [`parse`] (the tree), this file (what it comes to), [`functions`], [`printf`],
+//! [`show`].
+
+mod error;
+mod scan;
+
+mod parse;
+
+mod functions;
+mod printf;
+mod show;
 
 use serde_json::Value;
 
-/// Why a template cannot be used, or does not fit its value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TemplateError {
-    #[error("the format {given:?} opens {{{{ without closing it")]
-    Unclosed { given: String },
-    #[error(
-        "{{{{{action}}}}} is not understood: expected a path such as {{{{.Name}}}}, or json, len or index and a path"
-    )]
-    Unknown { action: String },
-    #[error("there is no {key:?} in {path}; there {}", among(.known))]
-    NoField {
-        key: String,
-        path: String,
-        known: Vec<String>,
-    },
-    #[error("{path} is {what}, which has no {wanted}")]
-    WrongType {
-        path: String,
-        what: &'static str,
-        wanted: String,
-    },
-}
+pub(super) use error::TemplateError;
+use functions::truth;
+use parse::{Call, Node, Operand, Pipeline, Range};
+use show::{kind, show};
 
-fn among(known: &[String]) -> String {
-    match known {
-        [] => "is nothing".to_owned(),
-        known => format!("are {}", known.join(", ")),
-    }
-}
+/// Fields whose keys are the user's, so that one which is not there is nothing, and no mistake.
+const MAPS: &[&str] = &[
+    "Labels",
+    "Options",
+    "Containers",
+    "AuxiliaryAddresses",
+    "labels",
+];
+
+/// Fields that are left out of the JSON when empty.
+const LEFT_OUT: &[&str] = &["Subnet", "IPRange", "Gateway", "AuxiliaryAddresses"];
 
 /// A parsed template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template(Vec<Part>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Plain(Path),
-    Json(Path),
-    Len(Path),
-    Index(Path, Vec<String>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Path(Vec<String>);
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Template(Vec<Node>);
 
 impl Template {
     /// Reads a template.
     pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, behind)) = rest.split_once("{{") {
-            let unclosed = || TemplateError::Unclosed {
-                given: text.to_owned(),
-            };
-            let (action, after) = behind.split_once("}}").ok_or_else(unclosed)?;
-            parts.push(Part::Text(unescape(before)));
-            parts.push(parse_action(action)?);
-            rest = after;
-        }
-        parts.push(Part::Text(unescape(rest)));
-        Ok(Self(parts))
+        parse::tree(scan::pieces(text)?).map(Self)
     }
 
     /// Fills the template from `value`, without a line end.
     pub(super) fn render(&self, value: &Value) -> Result<String, TemplateError> {
-        let mut text = String::new();
-        for part in &self.0 {
-            match part {
-                Part::Text(plain) => text.push_str(plain),
-                Part::Plain(path) => text.push_str(&show(path.find(value)?)),
-                Part::Json(path) => text.push_str(&path.find(value)?.to_string()),
-                Part::Len(path) => text.push_str(&length(path, value)?.to_string()),
-                Part::Index(path, keys) => text.push_str(&index(path, keys, value)?),
-            }
-        }
-        Ok(text)
+        let mut scope = Scope {
+            root: value,
+            variables: Vec::new(),
+            text: String::new(),
+        };
+        scope.print(&self.0, value)?;
+        Ok(scope.text)
     }
 
     /// Titles for a table: the last name of each path, such as `NAME`.
     pub(super) fn titles(&self, title: impl Fn(&str) -> String) -> String {
-        let part = |part: &Part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Plain(path) | Part::Json(path) | Part::Len(path) | Part::Index(path, _) => {
-                path.0.last().map_or_else(String::new, |name| title(name))
+        let part = |node: &Node| match node {
+            Node::Text(text) => text.clone(),
+            Node::Show(pipeline) => {
+                last_name(pipeline).map_or_else(String::new, |name| title(name))
             }
+            _ => String::new(),
         };
         self.0.iter().map(part).collect()
     }
 }
 
-/// Shells do not turn `\t` in quotes into a tab, so Docker does.
-fn unescape(text: &str) -> String {
-    text.replace("\\t", "\t").replace("\\n", "\n")
-}
-
-fn parse_action(action: &str) -> Result<Part, TemplateError> {
-    let unknown = || TemplateError::Unknown {
-        action: action.trim().to_owned(),
-    };
-    let words = words(action).ok_or_else(unknown)?;
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let path = |text: &str| Path::parse(text).ok_or_else(unknown);
-    match words[..] {
-        [only] => path(only).map(Part::Plain),
-        ["json", of] => path(of).map(Part::Json),
-        ["len", of] => path(of).map(Part::Len),
-        ["index", of, ref keys @ ..] if !keys.is_empty() => {
-            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-            Ok(Part::Index(path(of)?, keys))
-        }
-        _ => Err(unknown()),
-    }
-}
-
-/// Splits at white space outside of double quotes and takes the quotes off; `None` for an open quote.
-fn words(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (word, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"')?,
-            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
-        };
-        words.push(word.to_owned());
-        rest = behind.trim_start();
-    }
-    Some(words)
-}
-
-impl Path {
-    /// Reads `.` or `.Name.Name`.
-    fn parse(text: &str) -> Option<Self> {
-        let names = text.strip_prefix('.')?;
-        if names.is_empty() {
-            return Some(Self(Vec::new()));
-        }
-        let names: Vec<String> = names.split('.').map(str::to_owned).collect();
-        let plain = |name: &String| {
-            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
-        };
-        names.iter().all(plain).then_some(Self(names))
-    }
-
-    fn find<'v>(&self, value: &'v Value) -> Result<&'v Value, TemplateError> {
-        let mut found = value;
-        for (depth, name) in self.0.iter().enumerate() {
-            found = member(found, name, &show_path(&self.0[..depth]))?;
-        }
-        Ok(found)
-    }
-}
-
-fn show_path(names: &[String]) -> String {
-    format!(".{}", names.join("."))
-}
-
-fn member<'v>(value: &'v Value, name: &str, path: &str) -> Result<&'v Value, TemplateError> {
-    let Value::Object(fields) = value else {
-        return Err(TemplateError::WrongType {
-            path: path.to_owned(),
-            what: kind(value),
-            wanted: format!("field {name:?}"),
-        });
-    };
-    fields.get(name).ok_or_else(|| TemplateError::NoField {
-        key: name.to_owned(),
-        path: path.to_owned(),
-        known: fields.keys().cloned().collect(),
+fn last_name(pipeline: &Pipeline) -> Option<&str> {
+    let mut operands = pipeline.iter().flat_map(|call| &call.operands);
+    operands.find_map(|operand| match operand {
+        Operand::Path(path) | Operand::Variable(_, path) => path.last().map(String::as_str),
+        Operand::Nested(nested, path) => match path.last() {
+            Some(name) => Some(name.as_str()),
+            None => last_name(nested),
+        },
+        Operand::Literal(_) => None,
     })
 }
 
-fn length(path: &Path, value: &Value) -> Result<usize, TemplateError> {
-    match path.find(value)? {
-        Value::Object(fields) => Ok(fields.len()),
-        Value::Array(items) => Ok(items.len()),
-        Value::String(text) => Ok(text.len()),
-        Value::Null => Ok(0),
-        other => Err(TemplateError::WrongType {
-            path: show_path(&path.0),
-            what: kind(other),
-            wanted: "length".to_owned(),
-        }),
-    }
+/// What is printed so far, and the variables that are known.
+struct Scope<'v> {
+    root: &'v Value,
+    variables: Vec<(String, Value)>,
+    text: String,
 }
 
-/// As in Go, a map gives nothing for a key that it lacks, and a list fails past its end.
-fn index(path: &Path, keys: &[String], value: &Value) -> Result<String, TemplateError> {
-    let mut found = path.find(value)?;
-    for key in keys {
-        let next = match found {
-            Value::Array(items) => key.parse::<usize>().ok().and_then(|at| items.get(at)),
-            Value::Object(fields) => match fields.get(key) {
-                Some(field) => Some(field),
-                None => return Ok(String::new()),
-            },
-            _ => None,
+impl Scope<'_> {
+    fn print(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
+        let known = self.variables.len();
+        for node in nodes {
+            match node {
+                Node::Text(text) => self.text.push_str(text),
+                Node::Show(pipeline) => {
+                    let value = self.find(pipeline, dot)?;
+                    self.text.push_str(&show(&value));
+                }
+                Node::Set(name, pipeline) => {
+                    let value = self.find(pipeline, dot)?;
+                    match self
+                        .variables
+                        .iter_mut()
+                        .rev()
+                        .find(|(known, _)| known == name)
+                    {
+                        Some((_, present)) => *present = value,
+                        None => self.variables.push((name.clone(), value)),
+                    }
+                }
+                Node::If(branches, otherwise) => self.choose(branches, otherwise, dot)?,
+                Node::With(pipeline, body, otherwise) => {
+                    let value = self.find(pipeline, dot)?;
+                    match truth(&value) {
+                        true => self.print(body, &value)?,
+                        false => self.print(otherwise, dot)?,
+                    }
+                }
+                Node::Range(range) => self.each(range, dot)?,
+            }
+        }
+        // A variable ends with the block that made it.
+        self.variables.truncate(known);
+        Ok(())
+    }
+
+    fn choose(
+        &mut self,
+        branches: &[(Pipeline, Vec<Node>)],
+        otherwise: &[Node],
+        dot: &Value,
+    ) -> Result<(), TemplateError> {
+        for (condition, body) in branches {
+            if truth(&self.find(condition, dot)?) {
+                return self.print(body, dot);
+            }
+        }
+        self.print(otherwise, dot)
+    }
+
+    fn each(&mut self, range: &Range, dot: &Value) -> Result<(), TemplateError> {
+        let mut elements: Vec<(Value, Value)> = match self.find(&range.over, dot)? {
+            Value::Array(items) => (0_u64..).map(Value::from).zip(items).collect(),
+            Value::Object(fields) => fields
+                .into_iter()
+                .map(|(key, value)| (Value::from(key), value))
+                .collect(),
+            Value::Null => Vec::new(),
+            other => {
+                return Err(TemplateError::WrongType {
+                    path: show(&other),
+                    what: kind(&other),
+                    wanted: "elements".to_owned(),
+                });
+            }
         };
-        found = next.ok_or_else(|| TemplateError::WrongType {
-            path: show_path(&path.0),
-            what: kind(found),
-            wanted: format!("element {key:?}"),
-        })?;
+        // Go visits a map in the order of its keys; positions are in order already.
+        elements.sort_by(|(one, _), (other, _)| one.as_str().cmp(&other.as_str()));
+        if elements.is_empty() {
+            return self.print(&range.otherwise, dot);
+        }
+        let known = self.variables.len();
+        for (key, value) in elements {
+            match range.names.as_slice() {
+                [name] => self.variables.push((name.clone(), value.clone())),
+                [first, second] => {
+                    self.variables.push((first.clone(), key));
+                    self.variables.push((second.clone(), value.clone()));
+                }
+                _ => {}
+            }
+            self.print(&range.body, &value)?;
+            self.variables.truncate(known);
+        }
+        Ok(())
     }
-    Ok(show(found))
+
+    fn find(&self, pipeline: &Pipeline, dot: &Value) -> Result<Value, TemplateError> {
+        let mut before: Option<Value> = None;
+        for call in pipeline {
+            before = Some(self.call(call, dot, before)?);
+        }
+        Ok(before.unwrap_or(Value::Null))
+    }
+
+    fn call(&self, call: &Call, dot: &Value, last: Option<Value>) -> Result<Value, TemplateError> {
+        let operands = call
+            .operands
+            .iter()
+            .map(|operand| self.operand(operand, dot));
+        let mut arguments = operands.collect::<Result<Vec<Value>, _>>()?;
+        arguments.extend(last);
+        match &call.function {
+            Some(function) => functions::call(function, &arguments),
+            None => Ok(arguments.pop().unwrap_or(Value::Null)),
+        }
+    }
+
+    fn operand(&self, operand: &Operand, dot: &Value) -> Result<Value, TemplateError> {
+        match operand {
+            Operand::Path(path) => walk(dot, path, ""),
+            Operand::Variable(name, path) if name.is_empty() => walk(self.root, path, "$"),
+            Operand::Variable(name, path) => {
+                let mut known = self.variables.iter().rev();
+                let value = known.find(|(known, _)| known == name);
+                let (_, value) =
+                    value.ok_or_else(|| TemplateError::NoVariable { name: name.clone() })?;
+                walk(value, path, &format!("${name}"))
+            }
+            Operand::Literal(value) => Ok(value.clone()),
+            Operand::Nested(pipeline, path) => walk(&self.find(pipeline, dot)?, path, "(...)"),
+        }
+    }
 }
 
-const fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
+/// Goes down from `value`, which the user calls `start`.
+fn walk(value: &Value, path: &[String], start: &str) -> Result<Value, TemplateError> {
+    let mut found = value;
+    for (depth, name) in path.iter().enumerate() {
+        let shown = || format!("{start}.{}", path[..depth].join("."));
+        let Value::Object(fields) = found else {
+            return Err(TemplateError::WrongType {
+                path: shown(),
+                what: kind(found),
+                wanted: format!("field {name:?}"),
+            });
+        };
+        // Docker's own templates say ID where its JSON says Id.
+        let spelled = fields.get(name).or_else(|| match name.as_str() {
+            "ID" => fields.get("Id"),
+            _ => None,
+        });
+        found = match spelled {
+            Some(field) => field,
+            None if depth > 0 && MAPS.contains(&path[depth - 1].as_str()) => &Value::Null,
+            None if LEFT_OUT.contains(&name.as_str()) && fields.contains_key("Gateway") => {
+                return Ok(Value::from(""));
+            }
+            None => {
+                return Err(TemplateError::NoField {
+                    key: name.clone(),
+                    path: shown(),
+                    known: fields.keys().cloned().collect(),
+                });
+            }
+        };
     }
-}
-
-/// A value as Go prints it: `map[a:1 b:2]`, `[x y]`, `<no value>`.
-fn show(value: &Value) -> String {
-    match value {
-        Value::Null => "<no value>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(show).collect();
-            format!("[{}]", items.join(" "))
-        }
-        Value::Object(fields) => {
-            let mut fields: Vec<String> = fields
-                .iter()
-                .map(|(key, value)| format!("{key}:{}", show(value)))
-                .collect();
-            fields.sort();
-            format!("map[{}]", fields.join(" "))
-        }
-        plain => plain.to_string(),
-    }
+    Ok(found.clone())
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn render(template: &str) -> Result<String, TemplateError> {
-        let value = json!({
-            "Name": "br0", "Internal": false, "Count": 3, "Options": null,
-            "IPAM": {"Driver": "default", "Config": [{"Subnet": "10.0.0.0/24", "Gateway": "10.0.0.1"}]},
-            "Labels": {"z.key": "1", "a": "2"},
-        });
-        Template::parse(template)?.render(&value)
-    }
-
-    #[test]
-    fn paths_and_functions_print_as_in_go() {
-        let golden = [
-            ("plain", "plain"),
-            ("{{.Name}}", "br0"),
-            ("{{ .Name }}:{{.Internal}}\\t{{.Count}}", "br0:false\t3"),
-            ("{{.IPAM.Driver}}", "default"),
-            (
-                "{{.IPAM.Config}}",
-                "[map[Gateway:10.0.0.1 Subnet:10.0.0.0/24]]",
-            ),
-            ("{{json .Labels}}", r#"{"z.key":"1","a":"2"}"#),
-            ("{{json .Name}}", "\"br0\""),
-            ("{{.Options}}", "<no value>"),
-            ("{{len .Labels}}{{len .Name}}{{len .Options}}", "230"),
-            ("{{index .Labels \"z.key\"}}", "1"),
-            ("{{index .Labels \"none\"}}", ""),
-            ("{{index .IPAM.Config 0 \"Subnet\"}}", "10.0.0.0/24"),
-        ];
-        for (template, expected) in golden {
-            assert_eq!(render(template).as_deref(), Ok(expected), "{template}");
-        }
-        assert!(
-            render("{{json .}}")
-                .unwrap()
-                .starts_with(r#"{"Name":"br0","Internal":false"#)
-        );
-    }
-
-    #[test]
-    fn what_does_not_fit_is_said() {
-        let golden = [
-            (
-                "{{.Name",
-                "the format \"{{.Name\" opens {{ without closing it",
-            ),
-            (
-                "{{.Nmae}}",
-                "there is no \"Nmae\" in .; there are Name, Internal, Count, Options, IPAM, Labels",
-            ),
-            ("{{.Name.X}}", ".Name is a text, which has no field \"X\""),
-            ("{{len .Count}}", ".Count is a number, which has no length"),
-            (
-                "{{index .IPAM.Config 7}}",
-                ".IPAM.Config is a list, which has no element \"7\"",
-            ),
-        ];
-        for (template, expected) in golden {
-            assert_eq!(render(template).unwrap_err().to_string(), expected);
-        }
-        for bad in [
-            "{{}}",
-            "{{range .X}}",
-            "{{Name}}",
-            "{{..}}",
-            "{{json}}",
-            "{{index .X \"a}}",
-        ] {
-            assert!(
-                matches!(render(bad), Err(TemplateError::Unknown { .. })),
-                "{bad}"
-            );
-        }
-    }
-
-    #[test]
-    fn titles_are_the_last_names() {
-        let template = Template::parse("{{.Name}}\\t{{.IPAM.Driver}}").unwrap();
-        assert_eq!(template.titles(str::to_uppercase), "NAME\tDRIVER");
-    }
-}
+mod tests;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Background, Host, Machine, OrFail, eventually, programs};
 
-/// Numbers a second. A tenth of a second without the way is twenty of them.
-const RATE: &str = "200";
+/// Numbers a second. A tenth of a second without the way is ten of them.
+const RATE: &str = "100";
 
 /// How many numbers have to be under way before anything is done to the flow.
 const WARM: u64 = 20;
