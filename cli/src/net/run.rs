@@ -17,10 +17,12 @@ use std::path::{Path, PathBuf};
 use netd_api::{Client, ContainerRequest, DnsSettings};
 use serde::{Deserialize, Serialize};
 
+use clap::Args as _;
+
 use super::args::RunArgs;
 use super::failure::{BEFORE_COMMAND, Failure, NOT_EXECUTABLE, NOT_FOUND};
 use super::networks::addresses;
-use super::out;
+use super::{out, typo};
 
 /// All that a supervisor has to know; handed to a detached one as JSON.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,7 @@ struct Plan {
 /// Runs a command and gives its exit code; detached, prints the container's id.
 pub(super) fn run(client: &Client, args: Box<RunArgs>) -> Result<u8, Failure> {
     let (program, _) = self::program(&args.command)?;
+    check_flag(program)?;
     check_program(program, std::env::var_os("PATH").as_deref())?;
     for warning in without_effect(client, &args) {
         out::say(&format!("warning: {warning}"));
@@ -133,6 +136,28 @@ pub(super) fn program(command: &[String]) -> Result<(&String, &[String]), Failur
     command
         .split_first()
         .ok_or_else(|| Failure::Usage("no command was given".to_owned()))
+}
+
+/// What begins with a dash in the program's place is a flag that there is not, unless it was put behind `--`.
+fn check_flag(program: &str) -> Result<(), Failure> {
+    let Some(flag) = program.strip_prefix("--").filter(|flag| !flag.is_empty()) else {
+        return Ok(());
+    };
+    let before = std::env::args().take_while(|word| word != program);
+    if before.into_iter().any(|word| word == "--") {
+        return Ok(());
+    }
+    let known = RunArgs::augment_args(clap::Command::new("run"));
+    let names: Vec<&str> = known
+        .get_arguments()
+        .filter_map(clap::Arg::get_long)
+        .collect();
+    let given = flag.split('=').next().unwrap_or(flag);
+    let advice = typo::nearest(given, names.into_iter())
+        .map_or_else(String::new, |name| format!("; did you mean --{name}?"));
+    Err(Failure::Usage(format!(
+        "net run has no flag --{given}{advice} What belongs to the command goes behind it, or behind --"
+    )))
 }
 
 /// Looks for the program before anything is attached for it.

@@ -59,9 +59,7 @@ impl Template {
     pub(super) fn titles(&self, title: impl Fn(&str) -> String) -> String {
         let part = |node: &Node| match node {
             Node::Text(text) => text.clone(),
-            Node::Show(pipeline) => {
-                last_name(pipeline).map_or_else(String::new, |name| title(name))
-            }
+            Node::Show(pipeline) => last_name(pipeline).map_or_else(String::new, &title),
             _ => String::new(),
         };
         self.0.iter().map(part).collect()

@@ -11,6 +11,7 @@ pub(super) fn advise(error: &mut clap::Error, words: &[String]) {
     let behind = words.iter().skip_while(|word| **word != unknown).skip(1);
     let rest: Vec<&str> = behind.map(String::as_str).collect();
     let Some(advice) = advice(&unknown, &rest) else {
+        keep_nearest(error, &unknown);
         return;
     };
     // Similar letters mean nothing where the word is known.
@@ -19,6 +20,22 @@ pub(super) fn advise(error: &mut clap::Error, words: &[String]) {
         ContextKind::Suggested,
         ContextValue::StyledStrs(vec![advice.into()]),
     );
+}
+
+/// clap names every verb that is a little like it, down to `disconnect` for `conect`: one is enough, the nearest.
+fn keep_nearest(error: &mut clap::Error, unknown: &str) {
+    let Some(ContextValue::Strings(similar)) = error.get(ContextKind::SuggestedSubcommand) else {
+        return;
+    };
+    if let Some(nearest) = nearest(unknown, similar.iter().map(String::as_str)) {
+        let nearest = ContextValue::Strings(vec![nearest.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, nearest);
+    }
+}
+
+/// The word with the fewest letters changed, left out or added; the first among equals.
+pub(super) fn nearest<'w>(given: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    words.min_by_key(|word| strsim::damerau_levenshtein(given, word))
 }
 
 fn advice(word: &str, rest: &[&str]) -> Option<String> {

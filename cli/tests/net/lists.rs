@@ -173,8 +173,15 @@ fn a_terminal_gets_what_fits_it_and_colours() {
     let plain = [("NO_COLOR", "1")];
     let narrow = on_a_terminal(&daemon, "ps -a", "75", &plain);
     assert!(
-        narrow.lines().all(|line| line.chars().count() <= 75) && narrow.contains('…'),
+        narrow.lines().all(|line| line.chars().count() <= 75)
+            && narrow.contains("20 hours ago")
+            && !narrow.contains("COMMAND"),
         "{narrow}"
+    );
+    let narrower = on_a_terminal(&daemon, "ps -a", "40", &plain);
+    assert!(
+        narrower.lines().all(|line| line.chars().count() <= 40) && narrower.contains('…'),
+        "{narrower}"
     );
     let whole = on_a_terminal(&daemon, "ps -a --no-trunc", "75", &plain);
     assert!(whole.contains("-h /run/www\""), "{whole}");

@@ -34,12 +34,12 @@ Examples:
   net run --network lab -- wget -qO- http://web
   net ps                                     what runs, where, with which ports
 
-CONTAINER is a name or id (or the beginning of an id) that netd knows, pid:N for the
-namespace of a process, the path of a namespace, or a name under /run/netns.
+CONTAINER is a name or id (or the beginning of an id) that netd knows, pid:N for \
+the namespace of a process, the path of a namespace, or a name under /run/netns.
 
-Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no daemon. run and exec pass on their
-command's own code, or give 125 if it was not started, 126 if it cannot be executed,
-127 if there is no such program, 128+N if signal N ended it.",
+Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no daemon. run and exec pass on \
+their command's own code, or give 125 if it was not started, 126 if it cannot be \
+executed, 127 if there is no such program, 128+N if signal N ended it.",
     arg_required_else_help = true
 )]
 pub(super) struct Arguments {

@@ -5,13 +5,14 @@ use netd_api::{Attachment, Client, ContainerName, ContainerView};
 use serde_json::{Value, json};
 
 use super::published;
+use crate::net::age;
 use crate::net::args::PsArgs;
 use crate::net::failure::Failure;
 use crate::net::filter::leave_container;
 use crate::net::format::{Format, labels};
 use crate::net::networks::pretty;
 use crate::net::out::{self, Tone};
-use crate::net::{age, table};
+use crate::net::table::{self, Room};
 
 /// Longest command in the table, in characters, as Docker has it.
 const COMMAND_WIDTH: usize = 20;
@@ -23,8 +24,11 @@ const HEAD: [&str; 6] = [
     "STATUS",
     "COMMAND",
 ];
-/// Where the status stands in a line.
+/// Where these stand in a line.
+const NETWORKS: usize = 2;
+const PORTS: usize = 3;
 const STATUS: usize = 4;
+const COMMAND: usize = 5;
 
 /// Lists the containers, the youngest first.
 pub(in crate::net) fn list(client: &Client, args: &PsArgs) -> Result<(), Failure> {
@@ -70,8 +74,12 @@ fn table(containers: &[ContainerView], whole: bool, now: Timestamp) -> String {
     };
     let rows: Vec<_> = containers.iter().map(cells).collect();
     let tones: Vec<Tone> = containers.iter().map(tone).collect();
-    let width = out::width().filter(|_| !whole);
-    table::coloured(HEAD, &rows, width, |line| (STATUS, tones[line]))
+    let room = Room {
+        limit: out::width().filter(|_| !whole),
+        dispensable: &[COMMAND, PORTS, NETWORKS],
+        precious: Some(STATUS),
+    };
+    table::coloured(HEAD, &rows, room, |line| (STATUS, tones[line]))
 }
 
 fn id(view: &ContainerView, whole: bool) -> String {

@@ -9,7 +9,12 @@ use crate::net::args::LsArgs;
 use crate::net::failure::Failure;
 use crate::net::filter::leave_network;
 use crate::net::format::{Format, labels};
-use crate::net::{out, table};
+use crate::net::out;
+use crate::net::table::{self, Room};
+
+/// Where the driver and the scope stand in a line.
+const DRIVER: usize = 2;
+const SCOPE: usize = 3;
 
 /// Lists the networks by name.
 pub(in crate::net) fn list(client: &Client, args: &LsArgs) -> Result<(), Failure> {
@@ -34,8 +39,12 @@ pub(in crate::net) fn list(client: &Client, args: &LsArgs) -> Result<(), Failure
             [id(view), view.name.to_string(), driver, scope]
         };
         let rows: Vec<_> = networks.iter().map(cells).collect();
-        let width = out::width().filter(|_| !args.no_trunc);
-        table::layout(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], &rows, width)
+        let room = Room {
+            limit: out::width().filter(|_| !args.no_trunc),
+            dispensable: &[SCOPE, DRIVER],
+            precious: None,
+        };
+        table::layout(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], &rows, room)
     };
     Ok(out::print_data(&text)?)
 }

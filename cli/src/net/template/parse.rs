@@ -53,7 +53,7 @@ pub(super) enum Operand {
 }
 
 /// How a list of nodes came to its end.
-enum End {
+enum Stop {
     Text,
     End,
     /// `else`, with the words that follow.
@@ -64,9 +64,9 @@ enum End {
 pub(super) fn tree(pieces: Vec<Piece>) -> Result<Vec<Node>, TemplateError> {
     let mut pieces = pieces.into_iter();
     match nodes(&mut pieces)? {
-        (nodes, End::Text) => Ok(nodes),
-        (_, End::End) => Err(stray("end")),
-        (_, End::Else(_)) => Err(stray("else")),
+        (nodes, Stop::Text) => Ok(nodes),
+        (_, Stop::End) => Err(stray("end")),
+        (_, Stop::Else(_)) => Err(stray("else")),
     }
 }
 
@@ -76,7 +76,7 @@ fn stray(word: &str) -> TemplateError {
     }
 }
 
-fn nodes(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, End), TemplateError> {
+fn nodes(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, Stop), TemplateError> {
     let mut nodes = Vec::new();
     while let Some(piece) = pieces.next() {
         let action = match piece {
@@ -95,8 +95,8 @@ fn nodes(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, End), T
             _ => ("", words.as_slice()),
         };
         let node = match keyword {
-            "end" if rest.is_empty() => return Ok((nodes, End::End)),
-            "else" => return Ok((nodes, End::Else(rest.to_vec()))),
+            "end" if rest.is_empty() => return Ok((nodes, Stop::End)),
+            "else" => return Ok((nodes, Stop::Else(rest.to_vec()))),
             "if" => conditions(pieces, rest, &action)?,
             "with" => {
                 let over = pipeline(rest).ok_or_else(unknown)?;
@@ -117,7 +117,7 @@ fn nodes(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, End), T
         };
         nodes.push(node);
     }
-    Ok((nodes, End::Text))
+    Ok((nodes, Stop::Text))
 }
 
 /// What stands in a block, and what stands behind its `else`.
@@ -131,11 +131,11 @@ fn block(
     // Taken as a trait object, or each level of blocks would be another type.
     let pieces: &mut dyn Iterator<Item = Piece> = pieces;
     match nodes(&mut &mut *pieces)? {
-        (_, End::Text) => Err(no_end()),
-        (body, End::End) => Ok((body, Vec::new())),
-        (_, End::Else(rest)) if !rest.is_empty() => Err(stray("else if")),
-        (body, End::Else(_)) => match nodes(&mut &mut *pieces)? {
-            (otherwise, End::End) => Ok((body, otherwise)),
+        (_, Stop::Text) => Err(no_end()),
+        (body, Stop::End) => Ok((body, Vec::new())),
+        (_, Stop::Else(rest)) if !rest.is_empty() => Err(stray("else if")),
+        (body, Stop::Else(_)) => match nodes(&mut &mut *pieces)? {
+            (otherwise, Stop::End) => Ok((body, otherwise)),
             _ => Err(no_end()),
         },
     }
@@ -156,17 +156,17 @@ fn conditions(
         let (body, end) = nodes(&mut &mut *pieces)?;
         branches.push((condition, body));
         let rest = match end {
-            End::End => return Ok(Node::If(branches, Vec::new())),
-            End::Text => {
+            Stop::End => return Ok(Node::If(branches, Vec::new())),
+            Stop::Text => {
                 return Err(TemplateError::NoEnd {
                     opening: opening.to_owned(),
                 });
             }
-            End::Else(rest) => rest,
+            Stop::Else(rest) => rest,
         };
         match rest.split_first() {
             None => match nodes(&mut &mut *pieces)? {
-                (otherwise, End::End) => return Ok(Node::If(branches, otherwise)),
+                (otherwise, Stop::End) => return Ok(Node::If(branches, otherwise)),
                 _ => return Err(stray("else")),
             },
             Some((Word::Name(word), next)) if word == "if" => {
