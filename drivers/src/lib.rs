@@ -23,8 +23,8 @@ mod testing;
 
 pub use names::{bridge_mac, bridge_name, host_interface_name, mac_for, next_inside_name};
 pub use options::{
-    BridgeDefaults, BridgeOptions, OptionError, change_bridge_options, configuration_key,
-    parse_bridge_options, shown_options,
+    BridgeDefaults, BridgeOptions, EndpointOptions, OptionError, change_bridge_options,
+    configuration_key, parse_bridge_options, parse_endpoint_options, shown_options,
 };
 pub use plan::{Forwarding, NetworkPlan, PlanError, endpoint_rules, plan_host, plan_network};
 pub use sandbox::{Attachment, ResolverWish, plan_sandbox};

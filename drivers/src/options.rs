@@ -13,6 +13,7 @@ use crate::bridge::DEFAULT_MTU_BYTES;
 use crate::names::bridge_name;
 
 mod change;
+mod endpoint;
 mod values;
 
 use values::{
@@ -21,6 +22,7 @@ use values::{
 };
 
 pub use change::{change_bridge_options, configuration_key};
+pub use endpoint::{EndpointOptions, parse_endpoint_options};
 
 const NAME: &str = "com.docker.network.bridge.name";
 const ICC: &str = "com.docker.network.bridge.enable_icc";
@@ -135,6 +137,14 @@ pub enum OptionError {
         /// The known one most like it.
         nearest: &'static str,
     },
+    /// There is no such key.
+    #[error("endpoints have no option {key:?}; the nearest is {nearest}")]
+    UnknownEndpointKey {
+        /// The key given.
+        key: String,
+        /// The known one most like it.
+        nearest: &'static str,
+    },
     /// The value does not fit the key.
     #[error("option {key}={value:?} is wrong; give {expected}")]
     BadValue {
@@ -239,6 +249,10 @@ pub fn shown_options(spec: &BridgeSpec) -> BTreeMap<String, String> {
 
 /// The known key that `given` is most like: as a whole, or by its last part, which is what people abbreviate to.
 fn nearest(given: &str) -> &'static str {
+    nearest_of(&KNOWN, given)
+}
+
+fn nearest_of(keys: &[&'static str], given: &str) -> &'static str {
     let last_part = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let wanted = last_part(given);
     let distance = |known: &str| {
@@ -250,10 +264,10 @@ fn nearest(given: &str) -> &'static str {
         };
         by_part.min(strsim::damerau_levenshtein(given, known))
     };
-    KNOWN
-        .into_iter()
+    keys.iter()
+        .copied()
         .min_by_key(|known| distance(known))
-        .unwrap_or(NAME)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

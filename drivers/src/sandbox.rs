@@ -73,6 +73,17 @@ pub fn plan_sandbox(
     inside.routes.extend(default_route(&wired, Family::V4));
     inside.routes.extend(default_route(&wired, Family::V6));
     inside.sysctls = sysctls(&inside);
+    for (attachment, _) in &wired {
+        // After netd's own: what a user says of an interface goes before.
+        let endpoint = attachment.endpoint;
+        if let Some(interface) = &endpoint.interface {
+            let own = endpoint.sysctls.iter().map(|sysctl| {
+                let key = Sysctl::of_user(sysctl, &interface.inside);
+                (key, sysctl.value.to_string())
+            });
+            inside.sysctls.extend(own);
+        }
+    }
     let has_names = wired.iter().any(|(_, spec)| !spec.is_default);
     if has_names && resolver == ResolverWish::Embedded {
         inside.dns_redirect = sandbox.dns_port;

@@ -216,12 +216,73 @@ pub struct Endpoint {
     /// Ports that are open at the container's own address, on networks that translate nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opened: Vec<OpenPort>,
+    /// Kernel parameters of the interface inside, besides those that netd sees to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sysctls: Vec<InterfaceSysctl>,
     /// Further names on this network.
     pub aliases: Vec<Alias>,
     /// The network with the highest number carries the default route; the name decides among equals.
     pub gateway_priority: i32,
     /// How far its life has come.
     pub phase: Phase,
+}
+
+/// A kernel parameter of one interface (ip-sysctl.rst), whatever that is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceSysctl {
+    /// Of IPv6, else of IPv4.
+    pub ipv6: bool,
+    /// Which directory it is in.
+    pub group: SysctlGroup,
+    /// Its name: lower-case letters, digits and underscores.
+    pub key: String,
+    /// Its value.
+    pub value: i64,
+}
+
+/// The directories of /proc/sys/net/ipv4 and ipv6 that have one for each interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SysctlGroup {
+    /// `conf`.
+    Conf,
+    /// `neigh`.
+    Neigh,
+}
+
+impl InterfaceSysctl {
+    /// `ipv4` or `ipv6`.
+    #[must_use]
+    pub const fn family(&self) -> &'static str {
+        match self.ipv6 {
+            true => "ipv6",
+            false => "ipv4",
+        }
+    }
+
+    /// True if both are about the same parameter.
+    #[must_use]
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        (self.ipv6, self.group, &self.key) == (other.ipv6, other.group, &other.key)
+    }
+}
+
+impl SysctlGroup {
+    /// The directory's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conf => "conf",
+            Self::Neigh => "neigh",
+        }
+    }
+}
+
+impl std::fmt::Display for InterfaceSysctl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (family, group) = (self.family(), self.group.as_str());
+        write!(f, "net.{family}.{group}.IFNAME.{}={}", self.key, self.value)
+    }
 }
 
 /// The two ends of an endpoint's veth pair.

@@ -13,6 +13,7 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::container::InterfaceSysctl;
 use crate::{EndpointId, IfName, InstanceId, Mac, NetworkId, Subnet};
 
 pub use step::{FlowFilter, LinkChange, NewVeth, Op};
@@ -242,6 +243,13 @@ impl Sysctl {
     #[must_use]
     pub fn of_interface(family: &'static str, interface: &IfName, key: &'static str) -> Self {
         Self(format!("{family}/conf/{interface}/{key}"))
+    }
+
+    /// A parameter that a user named for one interface.
+    #[must_use]
+    pub fn of_user(sysctl: &InterfaceSysctl, interface: &IfName) -> Self {
+        let (family, group) = (sysctl.family(), sysctl.group.as_str());
+        Self(format!("{family}/{group}/{interface}/{}", sysctl.key))
     }
 
     /// The path below /proc/sys/net.

@@ -170,6 +170,7 @@ pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure>
         ips,
         mac: args.mac_address,
         aliases: args.alias,
+        driver_options: args.driver_opt.into_iter().collect(),
         gateway_priority: args.gw_priority,
         ports: args.publish,
     };

@@ -115,6 +115,7 @@ fn plan(client: &Client, args: RunArgs) -> Plan {
             ips: addresses(args.ip, args.ip6),
             mac: args.mac_address,
             aliases: args.alias,
+            driver_options: args.driver_opt.into_iter().collect(),
             ports: args.publish,
             expose: args.expose,
             publish_all: args.publish_all,

@@ -9,7 +9,7 @@ use super::{HOST_BINDING, HOST_V4, HOST_V6, MTU, NAME, OptionError, PREFIX, TRUS
 /// MTU in bytes that a bridge takes: what IPv4 needs (RFC 791) to what its header can count.
 const MTU_BYTES: std::ops::RangeInclusive<u32> = 68..=65535;
 
-fn bad_value(key: &'static str, value: &str, expected: &'static str) -> OptionError {
+pub(super) fn bad_value(key: &'static str, value: &str, expected: &'static str) -> OptionError {
     OptionError::BadValue {
         key,
         value: value.to_owned(),

@@ -47,6 +47,9 @@ pub struct ContainerRequest {
     pub mac: Option<Mac>,
     /// Further names on the network.
     pub aliases: Vec<Alias>,
+    /// Options of its interface on the network, under Docker's names (`--driver-opt`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_options: BTreeMap<String, String>,
     /// Ports to publish.
     pub ports: Vec<PublishRequest>,
     /// Container ports that are worth publishing.
@@ -177,6 +180,9 @@ pub struct ConnectRequest {
     pub mac: Option<Mac>,
     /// Further names on the network.
     pub aliases: Vec<Alias>,
+    /// Options of its interface on the network, under Docker's names (`--driver-opt`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_options: BTreeMap<String, String>,
     /// The network with the highest number carries the default route.
     pub gateway_priority: i32,
     /// Ports to publish on this network.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use netd_drivers::EndpointOptions;
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
@@ -31,6 +32,8 @@ pub struct Wish {
     pub aliases: Vec<Alias>,
     /// Ports to publish.
     pub ports: Vec<PublishRequest>,
+    /// Options of the interface inside.
+    pub options: EndpointOptions,
     /// The network with the highest number carries the default route.
     pub gateway_priority: i32,
 }

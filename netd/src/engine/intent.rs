@@ -6,6 +6,7 @@ use std::sync::Arc;
 use netd_drivers::{host_interface_name, mac_for, next_inside_name};
 use netd_model::container::Interface;
 use netd_model::desired::KernelState;
+use netd_model::network::BridgeSpec;
 use netd_model::{
     Container, ContainerId, ContainerState, DriverSpec, Endpoint, EndpointId, IfName, Mac,
     NamespaceMode, Network, NetworkId, Phase,
@@ -114,7 +115,12 @@ fn already(
         host_ports::fulfils(publisher, &wish.ports)
             && host_ports::opened(publisher.spec, publisher.leases, &wish.ports) == present.opened
     });
-    if has_ips && has_mac && has_ports && wish.aliases == present.aliases {
+    let has_options = wish.options.sysctls == present.sysctls
+        && wish.options.inside.as_ref().is_none_or(|name| {
+            let interface = present.interface.as_ref();
+            interface.is_some_and(|interface| interface.inside == *name)
+        });
+    if has_ips && has_mac && has_ports && has_options && wish.aliases == present.aliases {
         return Ok(Intent::Already(Arc::clone(present)));
     }
     let addresses: Vec<String> = present
@@ -204,7 +210,9 @@ fn plain(
         )),
         (None, None) => None,
     };
-    if let Some(reason) = impossible {
+    let has_options = wish.options != netd_drivers::EndpointOptions::default();
+    let without = "it has no interface that could have options; leave --driver-opt out";
+    if let Some(reason) = impossible.or(has_options.then(|| without.to_owned())) {
         return Err(not_connectable(network, container, reason));
     }
     if let Some(address) = wish.ips.first() {
@@ -224,6 +232,7 @@ fn plain(
         leases: Vec::new(),
         ports: Vec::new(),
         opened: Vec::new(),
+        sysctls: Vec::new(),
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
         phase: Phase::Attaching,
@@ -267,10 +276,12 @@ fn bridged(
     let ports = host_ports::ports(state, publisher, &requests, &Avoid::new())?;
     let opened = host_ports::opened(spec, &leases, &requests);
     let own = state.endpoints_of(container.id);
-    let inside = next_inside_name(
-        own.iter().map(|endpoint| &**endpoint),
-        &subject.present,
-        &spec.interface_prefix,
+    let own: Vec<&Endpoint> = own.iter().map(|endpoint| &**endpoint).collect();
+    let inside = inside_name(
+        (network, container),
+        subject,
+        (spec, &own),
+        wish.options.inside,
     )?;
     let interface = Interface {
         inside,
@@ -286,6 +297,7 @@ fn bridged(
         leases,
         ports,
         opened,
+        sysctls: wish.options.sysctls,
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
         phase: Phase::Attaching,
@@ -309,6 +321,31 @@ fn check_mac(state: &State, network: &Network, mac: Mac) -> Result<(), EngineErr
         }),
         None => Ok(()),
     }
+}
+
+/// The name that was asked for, if it is free, or else the next one.
+fn inside_name(
+    (network, container): (&Network, &Container),
+    subject: &Subject,
+    (spec, own): (&BridgeSpec, &[&Endpoint]),
+    asked: Option<IfName>,
+) -> Result<IfName, EngineError> {
+    let Some(name) = asked else {
+        let own = own.iter().copied();
+        return Ok(next_inside_name(
+            own,
+            &subject.present,
+            &spec.interface_prefix,
+        )?);
+    };
+    let mut interfaces = own
+        .iter()
+        .filter_map(|endpoint| endpoint.interface.as_ref());
+    if subject.present.contains(&name) || interfaces.any(|interface| interface.inside == name) {
+        let reason = format!("it has an interface {name} already; choose another name");
+        return Err(not_connectable(network, container, reason));
+    }
+    Ok(name)
 }
 
 /// Seven digits of the endpoint's id leave room for two to have the same, once in a great while.

@@ -110,6 +110,9 @@ fn only_the_network(owner: &Container, new: &NewContainer) -> Result<(), EngineE
     if !wish.aliases.is_empty() {
         return refuse("an alias", "give it to");
     }
+    if wish.options != Default::default() {
+        return refuse("an option of the interface", "give it to");
+    }
     if !new.links.is_empty() {
         return refuse("a link", "it shares /etc/hosts with");
     }

@@ -186,6 +186,9 @@ pub(in crate::net) struct ConnectArgs {
     /// The Ethernet address to have
     #[arg(long, visible_alias = "mac", value_name = "MAC")]
     pub(in crate::net) mac_address: Option<Mac>,
+    /// An option of the interface: com.docker.network.endpoint.ifname=NAME, or .sysctls=net.ipv4.conf.IFNAME.KEY=NUMBER,...
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(in crate::net) driver_opt: Vec<(String, String)>,
     /// A further name on this network
     #[arg(long, value_name = "NAME")]
     pub(in crate::net) alias: Vec<Alias>,

@@ -50,6 +50,9 @@ pub(in crate::net) struct RunArgs {
     /// A further name on the network
     #[arg(long, visible_alias = "network-alias", value_name = "NAME")]
     pub(in crate::net) alias: Vec<Alias>,
+    /// An option of the interface: com.docker.network.endpoint.ifname=NAME, or .sysctls=net.ipv4.conf.IFNAME.KEY=NUMBER,...
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(in crate::net) driver_opt: Vec<(String, String)>,
     /// A resolver to ask instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::net) dns: Vec<IpAddr>,

@@ -1,5 +1,6 @@
 //! Paths of containers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,7 @@ pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, R
             mac: request.mac,
             aliases: request.aliases,
             ports,
+            options: endpoint_options(&request.driver_options)?,
             gateway_priority: 0,
         },
         links: request.links,
@@ -83,6 +85,13 @@ pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, R
         auto_remove: request.auto_remove || nameless,
         labels: request.labels,
     })
+}
+
+/// Options of an endpoint, read from Docker's keys.
+pub(super) fn endpoint_options(
+    given: &BTreeMap<String, String>,
+) -> Result<netd_drivers::EndpointOptions, Refusal> {
+    netd_drivers::parse_endpoint_options(given).map_err(|error| EngineError::from(error).into())
 }
 
 pub(super) fn handle(netns: netd_api::Netns) -> NetnsHandle {

@@ -10,7 +10,7 @@ use netd_api::{
 };
 use netd_model::NetworkId;
 
-use super::containers::{checked, handle};
+use super::containers::{checked, endpoint_options, handle};
 use super::{Answer, App, whole};
 use crate::engine::{Absent, EngineError, NewContainer, Wish};
 use crate::http::body::{Json, Refusal, Word};
@@ -122,6 +122,7 @@ pub(super) async fn connect(
         mac: request.mac,
         aliases: request.aliases,
         ports: checked(request.ports)?,
+        options: endpoint_options(&request.driver_options)?,
         gateway_priority: request.gateway_priority,
     };
     let engine = Arc::clone(&app.engine);

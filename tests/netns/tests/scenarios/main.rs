@@ -44,6 +44,8 @@ mod configurations;
 
 mod contradictions;
 
+mod endpoints;
+
 mod options;
 
 mod update;
