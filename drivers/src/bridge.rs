@@ -66,8 +66,8 @@ pub fn plan_network(
     };
     let state = HostState {
         bridges: BTreeMap::from([(spec.bridge.clone(), bridge)]),
-        veths: BTreeMap::new(),
         sysctls: bridge_sysctls(network, spec),
+        ..HostState::default()
     };
     Ok(NetworkPlan {
         state,

@@ -33,6 +33,8 @@ pub enum UsedBy {
     Network(NetworkName),
     /// The host, which reaches it through this interface: its own segment, or a VPN.
     HostRoute(IfName),
+    /// Another host's containers, to which a route of netd leads through this gateway.
+    PeerRoute(IpAddr),
 }
 
 impl fmt::Display for UsedBy {
@@ -40,6 +42,12 @@ impl fmt::Display for UsedBy {
         match self {
             Self::Network(name) => write!(f, "of network {name}"),
             Self::HostRoute(interface) => write!(f, "that the host routes through {interface}"),
+            Self::PeerRoute(gateway) => {
+                write!(
+                    f,
+                    "of another host's containers (`net route ls`: via {gateway})"
+                )
+            }
         }
     }
 }

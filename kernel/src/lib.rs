@@ -13,6 +13,7 @@ pub mod nftables;
 
 mod error;
 mod family;
+mod host;
 mod program;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ use netd_model::{
 pub use family::Family;
 
 pub use error::{AdoptError, ApplyError, FirewallError, KernelError, ReservePortError};
+pub use host::{HostInterface, HostLink, LinkKind};
 
 /// How a caller hands over a network namespace: by something the daemon can open itself, whatever the caller's mount
 /// namespace looks like.
@@ -68,7 +70,7 @@ pub trait Kernel: Send + Sync + 'static {
     /// Identity of the daemon's own namespace.
     fn own_netns(&self) -> NetnsId;
 
-    /// Reports all links with marks, whoever's, and besides them the links, parameters and pinned sandboxes that
+    /// Reports all links with marks, whoever's, netd's own routes, and besides them the links, parameters and pinned sandboxes that
     /// `about` names. A sandbox that is not pinned is left out.
     ///
     /// A parameter that is absent and may be ([`netd_model::desired::Sysctl::is_optional`]) is reported as `about`
@@ -86,7 +88,7 @@ pub trait Kernel: Send + Sync + 'static {
     /// a kernel without br_netfilter: [`KernelError::NoBridgeFilter`].
     fn apply(&self, ops: &[Op]) -> Result<(), ApplyError>;
 
-    /// Destinations that the host already routes somewhere, default routes and netd's own bridges left out, with the
+    /// Destinations that the host already routes somewhere, default routes, netd's own routes and bridges left out, with the
     /// interface that each leads to. For choosing and refusing subnets.
     ///
     /// # Errors
@@ -98,6 +100,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// [`KernelError`] when the kernel did not answer.
     fn host_interface(&self, name: &IfName) -> Result<Option<HostInterface>, KernelError>;
+
+    /// The links of the host, whoever made them.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel did not answer.
+    fn host_links(&self) -> Result<Vec<HostLink>, KernelError>;
 
     /// Names of the interfaces inside a pinned sandbox, whoever made them.
     ///
@@ -211,17 +219,6 @@ pub enum Signal {
     Terminate,
     /// SIGKILL.
     Kill,
-}
-
-/// Facts about an interface of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostInterface {
-    /// True if it is a bridge.
-    pub is_bridge: bool,
-    /// MTU in bytes.
-    pub mtu_bytes: u32,
-    /// Its IP addresses, link-local ones left out.
-    pub addresses: BTreeSet<netd_model::IpNetwork>,
 }
 
 /// A port of the host that is asked on ::1.

@@ -142,6 +142,8 @@ pub struct HostState {
     pub bridges: BTreeMap<IfName, BridgeState>,
     /// Host ends of veth pairs by name.
     pub veths: BTreeMap<IfName, VethState>,
+    /// Routes that netd set: those of protocol [`ROUTE_PROTOCOL`] in the main table.
+    pub routes: BTreeSet<RouteState>,
     /// Kernel parameters of the namespace.
     pub sysctls: BTreeMap<Sysctl, String>,
 }

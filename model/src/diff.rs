@@ -15,8 +15,8 @@ mod sandbox;
 
 /// Steps that turn `observed` into `desired`, in an order in which they can be made.
 ///
-/// Gone is first: names and addresses become free before they are used again. Then the host's parameters and bridges,
-/// then each sandbox. Parameters come before the interface that they govern goes up, and an interface comes up after
+/// Gone is first: names and addresses become free before they are used again. Then the host's parameters, bridges and
+/// routes, then each sandbox. Parameters come before the interface that they govern goes up, and an interface comes up after
 /// its addresses are there. Equal states give no steps.
 ///
 /// `desired` may be a fragment, if `observed` is the same fragment of what there is. Sandboxes that are only in
@@ -39,6 +39,8 @@ pub fn diff(desired: &KernelState, observed: &KernelState, instance: InstanceId)
             plan.adjust_veth(name, veth, there);
         }
     }
+    let routes = (&desired.host.routes, &observed.host.routes);
+    plan.bring_routes(None, routes, Age::Standing);
     for (netns, sandbox) in &desired.sandboxes {
         plan.bring_sandbox(*netns, sandbox);
     }

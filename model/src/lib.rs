@@ -4,7 +4,7 @@
 //! randomness and time come in as arguments. Every other crate imports this one, and it imports none of them.
 //!
 //! Reading order: [`id`] and [`name`] (who), [`subnet`], [`mac`] and [`port`] (numbers), [`network`] and
-//! [`container`] (what exists) with [`reach`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
+//! [`container`] (what exists) with [`reach`] and [`peer`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
 
 pub mod id;
 pub mod mac;
@@ -14,6 +14,7 @@ pub mod subnet;
 
 pub mod container;
 pub mod network;
+pub mod peer;
 pub mod reach;
 
 pub mod desired;
@@ -29,6 +30,7 @@ pub use ipnetwork::IpNetwork;
 pub use mac::Mac;
 pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName};
 pub use network::{DriverSpec, Network, NetworkPair, Policy, PoolSpec};
+pub use peer::PeerRoute;
 pub use port::{PortRange, Protocol, PublishRequest, PublishedPort};
 pub use reach::{GatewayMode, InterfacePrefix, OpenPort, Reach};
 pub use ruleset::Ruleset;

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::{EndpointId, IfName, NetworkId, NetworkPair, OpenPort, PublishedPort, Reach, Subnet};
+use crate::{
+    EndpointId, IfName, NetworkId, NetworkPair, OpenPort, PeerRoute, PublishedPort, Reach, Subnet,
+};
 
 /// Everything that netd wants filtered and translated in its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,9 @@ pub struct Ruleset {
     /// Networks that may talk to each other, which others may not. Both are in [`Ruleset::networks`]; an internal one
     /// stays closed all the same.
     pub allowed: BTreeSet<NetworkPair>,
+    /// Subnets of containers on other hosts, by which they talk to networks of this one; none overlaps another, or a
+    /// network's.
+    pub peers: BTreeMap<Subnet, PeerRules>,
     /// Each endpoint's published ports, for endpoints that have any.
     pub endpoints: BTreeMap<EndpointId, EndpointRules>,
 }
@@ -50,6 +55,40 @@ pub struct NetworkRules {
     pub reach: Reach,
 }
 
+/// Containers of another host. They, and that host itself, reach the containers of open networks, and the other way
+/// round; a network that is not named is kept from them, its published ports excepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerRules {
+    /// The other host, which speaks for its containers when it masquerades them.
+    pub gateway: IpAddr,
+    /// The only link by which their packets may come.
+    pub device: IfName,
+    /// The networks; `None` for all that are open. Those that are not in [`Ruleset::networks`] do not count.
+    pub networks: Option<BTreeSet<NetworkId>>,
+    /// Containers go there under the host's address, as they go anywhere else. Otherwise they keep their own.
+    pub masquerade: bool,
+}
+
+impl PeerRules {
+    /// What a record asks for.
+    #[must_use]
+    pub fn of(route: &PeerRoute) -> Self {
+        Self {
+            gateway: route.gateway,
+            device: route.device.clone(),
+            networks: route.networks.clone(),
+            masquerade: route.masquerade,
+        }
+    }
+
+    /// True if a network talks to them.
+    #[must_use]
+    pub fn is_for(&self, id: NetworkId, network: &NetworkRules) -> bool {
+        let named = self.networks.as_ref();
+        !network.internal && named.is_none_or(|networks| networks.contains(&id))
+    }
+}
+
 /// The published ports of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointRules {
@@ -79,6 +118,10 @@ pub enum RulesetChange {
     Allow(NetworkPair),
     /// Keep two networks apart again.
     Deny(NetworkPair),
+    /// Put or replace the rules about containers of another host.
+    PutPeer(Subnet, PeerRules),
+    /// Remove the rules about containers of another host.
+    RemovePeer(Subnet),
     /// Put or replace an endpoint's rules.
     PutEndpoint(EndpointId, EndpointRules),
     /// Remove an endpoint's rules.
@@ -117,6 +160,15 @@ impl Ruleset {
             RulesetChange::Deny(pair) => {
                 let there = self.allowed.remove(&pair);
                 let undo = there.then_some(RulesetChange::Allow(pair));
+                undo.into_iter().collect()
+            }
+            RulesetChange::PutPeer(subnet, rules) => vec![match self.peers.insert(subnet, rules) {
+                Some(before) => RulesetChange::PutPeer(subnet, before),
+                None => RulesetChange::RemovePeer(subnet),
+            }],
+            RulesetChange::RemovePeer(subnet) => {
+                let before = self.peers.remove(&subnet);
+                let undo = before.map(|rules| RulesetChange::PutPeer(subnet, rules));
                 undo.into_iter().collect()
             }
             RulesetChange::PutEndpoint(id, rules) => vec![match self.endpoints.insert(id, rules) {

@@ -6,6 +6,7 @@
 mod apply;
 mod companions;
 mod ports;
+mod routes;
 
 pub use ports::PortTable;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use netd_ipam::Pool;
 use netd_model::{
     Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, NetnsId,
-    Network, NetworkId, NetworkName, NetworkPair, Phase,
+    Network, NetworkId, NetworkName, NetworkPair, PeerRoute, Phase, Subnet,
 };
 
 use crate::store::{Change, Reservation, Snapshot};
@@ -44,6 +45,7 @@ pub struct State {
     pools: BTreeMap<NetworkId, Vec<Pool>>,
     reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
     ports: PortTable,
+    peer_routes: BTreeMap<Subnet, Arc<PeerRoute>>,
     next_rank: u64,
 }
 
@@ -79,6 +81,7 @@ impl State {
             pools: BTreeMap::new(),
             reservations: BTreeMap::new(),
             ports: PortTable::default(),
+            peer_routes: BTreeMap::new(),
             next_rank: 1,
         };
         let networks = snapshot.networks.into_iter().map(Change::PutNetwork);
@@ -89,11 +92,13 @@ impl State {
             .into_iter()
             .map(Change::PutReservation);
         let allowances = snapshot.allowances.into_iter().map(Change::Allow);
+        let routes = snapshot.routes.into_iter().map(Change::PutRoute);
         for change in networks
             .chain(containers)
             .chain(endpoints)
             .chain(reservations)
             .chain(allowances)
+            .chain(routes)
         {
             state.apply(&change);
         }

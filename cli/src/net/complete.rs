@@ -63,6 +63,19 @@ pub(super) fn containers() -> ArgValueCandidates {
     ArgValueCandidates::new(|| container_names("", |view| view.ended.is_none()))
 }
 
+/// Subnets to which routes lead.
+pub(super) fn routes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let routes = client().and_then(|client| client.routes().ok());
+        let routes = routes.unwrap_or_default();
+        let candidates = routes.iter().map(|route| {
+            let help = format!("route via {}", route.gateway);
+            CompletionCandidate::new(route.subnet.to_string()).help(Some(help.into()))
+        });
+        candidates.collect()
+    })
+}
+
 /// What `inspect` takes: a network, or any container.
 pub(super) fn either() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

@@ -10,7 +10,7 @@ use clap_mangen::Man;
 use super::args::{Arguments, ManArgs};
 use super::failure::Failure;
 
-/// `net man`: writes net.1 and a page for each verb.
+/// `net man`: writes net.1 and a page for each verb, such as net-route-add.1.
 pub(super) fn write(args: &ManArgs) -> Result<(), Failure> {
     let mut command = Arguments::command().disable_help_subcommand(true);
     command.build();
@@ -21,20 +21,21 @@ pub(super) fn write(args: &ManArgs) -> Result<(), Failure> {
         ))
     };
     fs::create_dir_all(&args.dir).map_err(told)?;
-    let verbs: Vec<&Command> = command
-        .get_subcommands()
-        .filter(|verb| !verb.is_hide_set())
-        .collect();
-    page(&args.dir, "net", &command).map_err(told)?;
-    for verb in verbs {
-        let name = format!("net-{}", verb.get_name());
-        page(&args.dir, &name, verb).map_err(told)?;
+    pages(&args.dir, "net", &command).map_err(told)
+}
+
+/// A page for a command, and one for each verb below it.
+fn pages(directory: &Path, name: &str, command: &Command) -> io::Result<()> {
+    page(directory, name, command)?;
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        pages(directory, &format!("{name}-{}", verb.get_name()), verb)?;
     }
     Ok(())
 }
 
 fn page(directory: &Path, name: &str, command: &Command) -> io::Result<()> {
     let (examples, notes) = parts(command);
+    let command_has_verbs = command.has_subcommands();
     // Filled as running text, examples could not be read: they get a section that is left as it is.
     let command = command.clone().after_help("").after_long_help("");
     let version = concat!("netd ", env!("CARGO_PKG_VERSION"));
@@ -45,7 +46,7 @@ fn page(directory: &Path, name: &str, command: &Command) -> io::Result<()> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
-    if name == "net" {
+    if command_has_verbs {
         man.render_subcommands_section(&mut text)?;
     }
     for (title, lines) in [("EXAMPLES", examples), ("NOTES", notes)] {

@@ -1,7 +1,7 @@
 //! The `net` command: verbs of networks and containers for a person's shell.
 //!
-//! Reading order: [`args`] (what can be typed), [`failure`] (how it can end), [`networks`], [`containers`] and
-//! [`daemon`] (the verbs that ask), [`run`] and [`exec`] (the verbs that start a command); below them what those share:
+//! Reading order: [`args`] (what can be typed), [`failure`] (how it can end), [`networks`], [`routes`], [`containers`]
+//! and [`daemon`] (the verbs that ask), [`run`] and [`exec`] (the verbs that start a command); below them what those share:
 //! [`target`], [`filter`], [`format`], [`template`], [`table`], [`age`], [`progress`], [`out`];
 //! and what surrounds the verbs: [`complete`], [`typo`], [`man`].
 
@@ -12,6 +12,7 @@ mod containers;
 mod daemon;
 mod exec;
 mod networks;
+mod routes;
 mod run;
 
 mod age;
@@ -92,6 +93,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Disconnect(args) => networks::disconnect(&client()?, &args),
         Verb::Allow(args) => networks::allow(&client()?, args.pair),
         Verb::Deny(args) => networks::deny(&client()?, args.pair),
+        Verb::Route(args) => routes::route(&client()?, args),
         Verb::Ps(args) => containers::list(&client()?, &args),
         Verb::Stop(args) => containers::stop(&client()?, &args),
         Verb::Port(args) => containers::port(&client()?, &args),

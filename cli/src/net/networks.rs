@@ -57,9 +57,9 @@ pub(super) fn remove(client: &Client, args: &RmArgs) -> Result<(), Failure> {
 
 /// Does something to each of several, tells of each failure, and fails if there was any. Without a daemon, or without a
 /// reader, there is no use in going on.
-pub(super) fn each(
-    names: &[String],
-    mut action: impl FnMut(&str) -> Result<(), Failure>,
+pub(super) fn each<T>(
+    names: &[T],
+    mut action: impl FnMut(&T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut failed = false;
     for name in names {

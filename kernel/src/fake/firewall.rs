@@ -100,6 +100,7 @@ fn differences(wanted: &Ruleset, there: &Ruleset) -> Vec<String> {
             false => format!("networks {first} and {second} can talk, but should not"),
         });
     }
+    compare("peer", &wanted.peers, &there.peers, &mut sentences);
     compare(
         "endpoint",
         &wanted.endpoints,

@@ -12,8 +12,8 @@ use super::fuel::Crashed;
 use super::machine::Machine;
 use super::world::Handle;
 use crate::{
-    AdoptError, ApplyError, HostInterface, Kernel, KernelError, KernelEvent, LocalListener,
-    NetnsHandle, ReservePortError, ResolverSockets, Signal,
+    AdoptError, ApplyError, HostInterface, HostLink, Kernel, KernelError, KernelEvent,
+    LocalListener, NetnsHandle, ReservePortError, ResolverSockets, Signal,
 };
 
 /// How often a free pair of ports is looked for: the UDP port of a free TCP port may be taken.
@@ -73,6 +73,10 @@ impl Kernel for FakeKernel {
 
     fn host_interface(&self, name: &IfName) -> Result<Option<HostInterface>, KernelError> {
         Ok(self.0.read(|machine| machine.host_interface(name))?)
+    }
+
+    fn host_links(&self) -> Result<Vec<HostLink>, KernelError> {
+        Ok(self.0.read(|machine| machine.host_links())?)
     }
 
     fn inside_names(&self, netns: NetnsId) -> Result<BTreeSet<IfName>, KernelError> {

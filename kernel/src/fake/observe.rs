@@ -10,7 +10,7 @@ use netd_model::desired::{
 use netd_model::{IfName, NetnsId, Subnet};
 
 use super::machine::{Kind, Link, Machine, Namespace};
-use crate::HostInterface;
+use crate::{HostInterface, HostLink, LinkKind};
 
 impl Machine {
     /// What [`crate::Kernel::observe`] promises.
@@ -71,7 +71,10 @@ impl Machine {
         wanted: &dyn Fn(&IfName, &Link) -> bool,
         known: &dyn Fn(&NetnsId) -> bool,
     ) -> HostState {
-        let mut state = HostState::default();
+        let mut state = HostState {
+            routes: self.host().map(own_routes).unwrap_or_default(),
+            ..HostState::default()
+        };
         let links = self.host().map(|host| &host.links);
         for (name, link) in links.into_iter().flatten() {
             if !wanted(name, link) {
@@ -99,10 +102,8 @@ impl Machine {
             return Vec::new();
         };
         let ours = |name: &IfName| host.links.get(name).is_some_and(|link| link.mark.is_some());
-        let routes = host
-            .routes
-            .iter()
-            .map(|(to, route)| (*to, &route.interface));
+        let of_others = host.routes.iter().filter(|(_, route)| !route.is_ours());
+        let routes = of_others.map(|(to, route)| (*to, &route.interface));
         let all: BTreeSet<(Subnet, &IfName)> = routes.chain(host.connected()).collect();
         all.into_iter()
             .filter(|(to, interface)| to.prefix() > 0 && !ours(interface))
@@ -118,6 +119,32 @@ impl Machine {
             mtu_bytes: link.mtu_bytes,
             addresses: link.reported_addresses(),
         })
+    }
+
+    /// What [`crate::Kernel::host_links`] promises.
+    pub(super) fn host_links(&self) -> Vec<HostLink> {
+        let Some(host) = self.host() else {
+            return Vec::new();
+        };
+        let has_default_route = |name: &IfName| {
+            let mut routes = host.routes.iter();
+            routes.any(|(to, route)| to.prefix() == 0 && route.interface == *name)
+        };
+        let seen = host.links.iter().map(|(name, link)| HostLink {
+            name: name.clone(),
+            kind: match link.kind {
+                Kind::Loopback => LinkKind::Loopback,
+                Kind::Bridge => LinkKind::Bridge,
+                Kind::Veth { .. } => LinkKind::Veth,
+                Kind::Device => LinkKind::Other,
+            },
+            mark: link.mark,
+            holder: link.port.as_ref().map(|port| port.bridge.clone()),
+            up: link.up,
+            addresses: link.reported_addresses(),
+            has_default_route: has_default_route(name),
+        });
+        seen.collect()
     }
 
     /// Every address of the host.
@@ -171,15 +198,18 @@ fn sandbox_state(namespace: &Namespace) -> SandboxState {
         };
         state.interfaces.insert(name.clone(), interface);
     }
-    let routes = namespace.routes.iter().filter(|(_, route)| route.is_ours());
-    state.routes = routes
-        .filter_map(|(to, route)| {
-            let gateway = route.gateway?;
-            Some(RouteState {
-                destination: *to,
-                gateway,
-            })
-        })
-        .collect();
+    state.routes = own_routes(namespace);
     state
+}
+
+fn own_routes(namespace: &Namespace) -> BTreeSet<RouteState> {
+    let routes = namespace.routes.iter().filter(|(_, route)| route.is_ours());
+    let through_gateways = routes.filter_map(|(to, route)| {
+        let gateway = route.gateway?;
+        Some(RouteState {
+            destination: *to,
+            gateway,
+        })
+    });
+    through_gateways.collect()
 }

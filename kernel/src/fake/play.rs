@@ -117,6 +117,7 @@ impl World {
         self.play(|machine| {
             let gone = machine.remove_link(machine.host, name);
             machine.tell_links(gone);
+            machine.events.push(KernelEvent::HostRoutesChanged);
         });
     }
 
@@ -148,6 +149,16 @@ impl World {
                 host.routes.insert(subnet, route);
                 machine.events.push(KernelEvent::HostRoutesChanged);
             }
+        });
+    }
+
+    /// Removes a route of the host, whoever's it is.
+    pub fn remove_host_route(&self, subnet: Subnet) {
+        self.play(|machine| {
+            if let Some(host) = machine.namespaces.get_mut(&machine.host) {
+                host.routes.remove(&subnet);
+            }
+            machine.events.push(KernelEvent::HostRoutesChanged);
         });
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Evidence<'a> {
     containers: HashSet<String>,
     /// Subnets, each with its bridge.
     subnets: HashMap<String, String>,
+    /// Subnets of other hosts' containers, each with the link that leads there.
+    peers: HashSet<(String, String)>,
     /// Published addresses and ports, as `-d 127.0.0.1/32 -p tcp -m tcp --dport 80`.
     published: HashSet<String>,
 }
@@ -33,6 +35,7 @@ impl<'a> Evidence<'a> {
             bridges: HashSet::new(),
             containers: HashSet::new(),
             subnets: HashMap::new(),
+            peers: HashSet::new(),
             published: HashSet::new(),
         };
         for chain in [names.stage_1, names.stage_2] {
@@ -41,8 +44,12 @@ impl<'a> Evidence<'a> {
             }
         }
         for rule in standing.rules(Table::Filter, names.ports) {
-            // It leads to one of our bridges; where it comes from may be an interface that a network trusts.
+            // It leads to one of our bridges; where it comes from may be an interface that a network trusts, or by which
+            // a peer comes.
             evidence.bridges.extend(values(rule, &["-o"]));
+            if let ["-s", subnet, "-i", link, "-o", _, "-j", "ACCEPT"] = words(rule)[..] {
+                evidence.peers.insert((subnet.to_owned(), link.to_owned()));
+            }
         }
         for rule in standing.rules(Table::Filter, "FORWARD") {
             if let ["-o", bridge, "-j", chain] = words(rule)[..]
@@ -156,10 +163,11 @@ impl<'a> Evidence<'a> {
                 "-j",
                 "MASQUERADE",
             ] => self.bridges.contains(bridge),
-            ["-s", from, "-d", to, "-o", bridge, "-j", "RETURN"] => {
-                // Between two networks of ours; what leads there from elsewhere is a user's.
+            ["-s", from, "-d", to, "-o", link, "-j", "RETURN"] => {
+                // Between two networks of ours, or to a peer; what leads there from elsewhere is a user's.
                 let of = |subnet| self.subnets.get(subnet).map(String::as_str);
-                of(to) == Some(bridge) && of(from).is_some_and(|other| other != bridge)
+                let is_peer = || self.peers.contains(&(to.to_owned(), link.to_owned()));
+                of(from).is_some_and(|own| own != link) && (of(to) == Some(link) || is_peer())
             }
             [
                 "-s",

@@ -11,7 +11,7 @@
 //! Each version of IP has its worker. That of IPv6 looks once at the start whether an earlier one left rules; if not,
 //! no ip6tables runs before a network has IPv6, nor need there be one.
 //!
-//! Reading order: [`names`], [`rules`], `scene`, [`render`](mod@render); `canonical`, `standing`, `evidence`; `arrange`,
+//! Reading order: [`names`], [`rules`], `scene`, [`render`](mod@render), `peers`; `canonical`, `standing`, `evidence`; `arrange`,
 //! `plan`; `program`, `worker`; this file.
 
 pub mod names;
@@ -22,6 +22,7 @@ mod arrange;
 mod canonical;
 mod disabled;
 mod evidence;
+mod peers;
 mod plan;
 mod program;
 mod scene;

@@ -21,6 +21,8 @@
 //! none: between a container and its bridge it is INPUT and OUTPUT, where netd has no rule, and conntrack leaves it out,
 //! so no translation touches it. Between neighbours it passes FORWARD only on a filtered bridge, and without icc that
 //! drops it: they shall not talk.
+//!
+//! `peers` has the rest: containers of other hosts.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +32,7 @@ use netd_model::Ruleset;
 mod reach;
 
 use super::names::ChainNames;
+use super::peers;
 use super::rules::{Chain, Hold, Rules, Table};
 use super::scene::{Publication, Scene};
 use crate::Family;
@@ -154,6 +157,7 @@ fn filter_ports(scene: &Scene<'_>) -> Vec<String> {
     // 8.
     let mut rules = reach::direct(scene);
     // 2. FORWARD may end in ACCEPT, and what a neighbour on the wire routes here by hand would then arrive.
+    rules.extend(peers::let_in(&scene.peers));
     let open = scene.open();
     rules.extend(open.map(|network| reach::past_published_ports(scene, network)));
     for Publication {
@@ -174,7 +178,7 @@ fn filter_ports(scene: &Scene<'_>) -> Vec<String> {
 }
 
 fn stage_1(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
-    let mut rules = Vec::new();
+    let mut rules = peers::keep_apart(&scene.peers);
     for network in &scene.networks {
         let br = &network.bridge;
         if network.internal {
@@ -239,6 +243,7 @@ fn nat_ports(scene: &Scene<'_>) -> Vec<String> {
 
 fn postrouting(scene: &Scene<'_>) -> Vec<String> {
     let mut rules = addresses_kept(scene);
+    rules.extend(peers::keep_addresses(&scene.peers));
     for network in scene.open() {
         let br = &network.bridge;
         // A process of the host that asks 127.0.0.1 has a source that no container can answer to. This is about

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use netd_model::ruleset::{EndpointRules, NetworkRules};
 use netd_model::{OpenPort, PublishedPort, Ruleset, Subnet};
 
+use super::peers::{Peer, peers};
 use crate::Family;
 use crate::family::is_translated;
 
@@ -17,6 +18,7 @@ pub(super) struct Scene<'a> {
     /// From a network to one that it may talk to, both ways.
     pub(super) allowed: Vec<(&'a NetworkRules, &'a NetworkRules)>,
     pub(super) ports: Vec<Publication<'a>>,
+    pub(super) peers: Vec<Peer<'a>>,
     /// Ports at containers' own addresses, each with its network.
     pub(super) opened: Vec<(&'a NetworkRules, &'a OpenPort)>,
 }
@@ -35,7 +37,7 @@ pub(super) struct Publication<'a> {
 /// is kept apart in IPv4. Where a network has no IPv6, its bridge has it off, and drops IPv6 packets before any rule
 /// sees them. Rules would guard nothing there; and what no rule lets into an IPv6 network (DOCKER's DROP by the way out)
 /// stays out from wherever it comes.
-fn takes_part(network: &NetworkRules, family: Family) -> bool {
+pub(super) fn takes_part(network: &NetworkRules, family: Family) -> bool {
     match family {
         Family::V4 => true,
         Family::V6 => family.subnets(network).next().is_some(),
@@ -85,6 +87,7 @@ impl<'a> Scene<'a> {
             opened: opened.collect(),
             networks: networks.into_iter().map(|(_, network)| network).collect(),
             allowed,
+            peers: peers(wanted, family),
             ports: ports.collect(),
         }
     }

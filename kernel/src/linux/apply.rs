@@ -120,17 +120,17 @@ impl<'a> Application<'a> {
                 address,
             } => self.remove_address(*netns, interface, *address),
             Op::AddRoute { netns, route } => {
-                let place = self.place(Some(*netns))?;
+                let place = self.place(*netns)?;
                 routes::set(&mut place.session(), route).map_err(|error| {
                     let (to, via) = (route.destination, route.gateway);
-                    refused(format!("set route {to} via {via} in {netns}"))(error)
+                    refused(format!("set route {to} via {via} in {}", place.id))(error)
                 })
             }
             Op::RemoveRoute { netns, route } => {
-                let place = self.place(Some(*netns))?;
+                let place = self.place(*netns)?;
                 routes::remove(&mut place.session(), route).map_err(|error| {
                     let (to, via) = (route.destination, route.gateway);
-                    refused(format!("remove route {to} via {via} in {netns}"))(error)
+                    refused(format!("remove route {to} via {via} in {}", place.id))(error)
                 })
             }
             Op::RedirectDns { netns, port } => {

@@ -41,6 +41,10 @@ struct Wanted {
 
 /// Forgets the flows of the daemon's namespace; none is fine.
 pub(super) fn forget(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
+    // The kernel's filter knows no masks.
+    if matches!(filter, FlowFilter::OfSubnet(_)) {
+        return by_tool(home, filter);
+    }
     for wanted in wanted(filter) {
         match home.netfilter().request(message(&wanted), 0) {
             Ok(()) => {}
@@ -82,6 +86,7 @@ fn wanted(filter: &FlowFilter) -> Vec<Wanted> {
                 fields: BY_SOURCE,
             })
             .collect(),
+        FlowFilter::OfSubnet(_) => Vec::new(),
     }
 }
 
@@ -115,7 +120,7 @@ fn emitted(attributes: &impl Emitable) -> Vec<u8> {
     bytes
 }
 
-/// The same by conntrack(8), for kernels before 6.9.
+/// The same by conntrack(8), for kernels before 6.9 and for whole subnets.
 pub(super) fn by_tool(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
     let runs: Vec<Vec<String>> = match filter {
         FlowFilter::ToHostPort { protocol, port } => ["ipv4", "ipv6"]
@@ -135,6 +140,14 @@ pub(super) fn by_tool(home: &Namespace, filter: &FlowFilter) -> io::Result<()> {
             .to_vec(),
         FlowFilter::OfAddress(address) => ["--orig-src", "--reply-src"]
             .map(|direction| vec![direction.to_owned(), address.to_string()])
+            .to_vec(),
+        FlowFilter::OfSubnet(subnet) => ["--orig-src", "--orig-dst"]
+            .map(|end| {
+                let family = if subnet.is_ipv4() { "ipv4" } else { "ipv6" };
+                ["-f", family, end, &subnet.to_string()]
+                    .map(str::to_owned)
+                    .to_vec()
+            })
             .to_vec(),
     };
     home.run(|| {

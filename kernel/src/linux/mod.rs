@@ -2,7 +2,7 @@
 //!
 //! Reading order: `session` and `attributes` (how to talk), `namespace` and `sysctl` (where), `links`, `addresses`,
 //! `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `sandboxes` and `adopt` (whose end
-//! is whose), `apply` and `observe` (the two halves of the door), `events` (who else does something).
+//! is whose), `apply` and `observe` (the two halves of the door), `host` (facts for decisions), `events` (who else does something).
 
 pub(crate) mod attributes;
 pub(crate) mod session;
@@ -27,6 +27,7 @@ mod sandboxes;
 
 mod apply;
 mod events;
+mod host;
 mod observe;
 
 #[cfg(test)]
@@ -46,8 +47,8 @@ use self::namespace::Namespace;
 use self::ports::Ports;
 use self::sandboxes::Sandboxes;
 use crate::{
-    AdoptError, ApplyError, HostInterface, Kernel, KernelError, KernelEvent, LocalListener,
-    NetnsHandle, ReservePortError, ResolverSockets, Signal,
+    AdoptError, ApplyError, HostInterface, HostLink, Kernel, KernelError, KernelEvent,
+    LocalListener, NetnsHandle, ReservePortError, ResolverSockets, Signal,
 };
 
 /// Netlink sockets in the daemon's namespace: as many requests go on at a time. More would only wait for the kernel's
@@ -120,12 +121,16 @@ impl Kernel for Linux {
     }
 
     fn routed_subnets(&self) -> Result<Vec<(Subnet, IfName)>, KernelError> {
-        observe::routed_subnets(self).map_err(refused("list the host's routes"))
+        host::routed_subnets(self).map_err(refused("list the host's routes"))
     }
 
     fn host_interface(&self, name: &IfName) -> Result<Option<HostInterface>, KernelError> {
-        observe::host_interface(self, name)
+        host::host_interface(self, name)
             .map_err(|error| refused(format!("look at interface {name}"))(error))
+    }
+
+    fn host_links(&self) -> Result<Vec<HostLink>, KernelError> {
+        host::host_links(self).map_err(refused("list the host's links"))
     }
 
     fn inside_names(&self, netns: NetnsId) -> Result<BTreeSet<IfName>, KernelError> {
@@ -135,7 +140,7 @@ impl Kernel for Linux {
     }
 
     fn host_addresses(&self) -> Result<BTreeSet<IpAddr>, KernelError> {
-        observe::host_addresses(self).map_err(refused("list the host's addresses"))
+        host::host_addresses(self).map_err(refused("list the host's addresses"))
     }
 
     fn forwards_ipv4(&self) -> Result<bool, KernelError> {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, PoisonError};
 
@@ -10,7 +9,7 @@ use netd_model::desired::{
     BridgeState, HostState, InterfaceState, KernelState, ROUTE_PROTOCOL, RouteState, SandboxState,
     Sysctl, VethState,
 };
-use netd_model::{IfName, NetnsId, Subnet};
+use netd_model::{IfName, NetnsId};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
@@ -22,7 +21,6 @@ use super::sandboxes::Pin;
 use super::session::Session;
 use super::sysctl::report;
 use super::{Linux, redirect, routes};
-use crate::HostInterface;
 
 /// Size of a `struct rtgenmsg`, padded, and the attribute that holds the id (linux/net_namespace.h `NETNSA_NSID`).
 const NSID_HEADER_BYTES: usize = 4;
@@ -88,6 +86,7 @@ fn host(
     let mut session = linux.home.session();
     let links = links::all(&mut session)?;
     let addresses = addresses::all(&mut session, None)?;
+    let routes = own_routes(&mut session)?;
     let pins = pins_by_nsid(linux, &mut session)?;
     drop(session);
     let names: BTreeMap<u32, &IfName> = links.iter().map(|link| (link.index, &link.name)).collect();
@@ -96,6 +95,7 @@ fn host(
     let filters = links.iter().any(says_filtered) && linux.home.filters_bridges()?;
     let named = |name: &IfName| about.bridges.contains_key(name) || about.veths.contains_key(name);
     let mut state = HostState {
+        routes,
         sysctls: parameters(&linux.home, &about.sysctls)?,
         ..HostState::default()
     };
@@ -202,19 +202,10 @@ fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)
     let mut session = namespace.session();
     let links = links::all(&mut session)?;
     let addresses = addresses::all(&mut session, None)?;
-    let routes = routes::all(&mut session, Some(ROUTE_PROTOCOL))?;
+    let routes = own_routes(&mut session)?;
     drop(session);
     let mut state = SandboxState {
-        routes: routes
-            .into_iter()
-            .filter_map(|route| {
-                let gateway = route.gateway?;
-                Some(RouteState {
-                    destination: route.destination,
-                    gateway,
-                })
-            })
-            .collect(),
+        routes,
         sysctls: parameters(namespace, &asked.sysctls)?,
         // Reading the rules takes a process of its own, so only where a redirection is asked about.
         dns_redirect: match asked.dns_redirect {
@@ -232,6 +223,19 @@ fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)
     }
     let inside = links.into_iter().map(|link| (link.index, link)).collect();
     Ok((state, inside))
+}
+
+/// The routes that netd set in a namespace.
+fn own_routes(session: &mut Session) -> io::Result<BTreeSet<RouteState>> {
+    let routes = routes::all(session, Some(ROUTE_PROTOCOL))?.into_iter();
+    let through_gateways = routes.filter_map(|route| {
+        let gateway = route.gateway?;
+        Some(RouteState {
+            destination: route.destination,
+            gateway,
+        })
+    });
+    Ok(through_gateways.collect())
 }
 
 fn interface(link: &Link, addresses: &[LinkAddress]) -> Option<InterfaceState> {
@@ -256,55 +260,8 @@ fn parameters(
     Ok(found)
 }
 
-/// What [`crate::Kernel::routed_subnets`] promises.
-pub(super) fn routed_subnets(linux: &Linux) -> io::Result<Vec<(Subnet, IfName)>> {
-    let mut session = linux.home.session();
-    let links = links::all(&mut session)?;
-    let routes = routes::all(&mut session, None)?;
-    let of_others: BTreeMap<u32, &IfName> = links
-        .iter()
-        .filter(|link| link.mark.is_none())
-        .map(|link| (link.index, &link.name))
-        .collect();
-    let counts = |subnet: &Subnet| match subnet.first() {
-        IpAddr::V4(first) => subnet.prefix() > 0 && !first.is_multicast(),
-        IpAddr::V6(first) => {
-            subnet.prefix() > 0 && !first.is_multicast() && !first.is_unicast_link_local()
-        }
-    };
-    let found: BTreeSet<(Subnet, &IfName)> = routes
-        .iter()
-        .filter(|route| counts(&route.destination))
-        .filter_map(|route| Some((route.destination, *of_others.get(&route.index?)?)))
-        .collect();
-    Ok(found
-        .into_iter()
-        .map(|(subnet, name)| (subnet, name.clone()))
-        .collect())
-}
-
-/// What [`crate::Kernel::host_interface`] promises.
-pub(super) fn host_interface(linux: &Linux, name: &IfName) -> io::Result<Option<HostInterface>> {
-    let mut session = linux.home.session();
-    let Some(link) = links::by_name(&mut session, name)? else {
-        return Ok(None);
-    };
-    let addresses = addresses::all(&mut session, Some(link.index))?;
-    Ok(Some(HostInterface {
-        is_bridge: link.kind == "bridge",
-        mtu_bytes: link.mtu_bytes,
-        addresses: addresses::of_link(&addresses, link.index),
-    }))
-}
-
 /// What [`crate::Kernel::inside_names`] promises.
 pub(super) fn inside_names(namespace: &Namespace) -> io::Result<BTreeSet<IfName>> {
     let found = links::all(&mut namespace.session())?;
     Ok(found.into_iter().map(|link| link.name).collect())
-}
-
-/// What [`crate::Kernel::host_addresses`] promises.
-pub(super) fn host_addresses(linux: &Linux) -> io::Result<BTreeSet<IpAddr>> {
-    let found = addresses::all(&mut linux.home.session(), None)?;
-    Ok(found.into_iter().map(|on| on.address.ip()).collect())
 }

@@ -148,8 +148,8 @@ fn translations(family: Family) -> Vec<(Rule, &'static str)> {
 }
 
 fn forward() -> Vec<(Rule, &'static str)> {
-    use Field::{In, Out};
-    vec![
+    use Field::{Destination, In, Out};
+    let mut rules = vec![
         (Rule::any().so(Target::Jump(USER)), "yours"),
         (
             Rule::any().told_by(Set::Pairs, &[In, Out]),
@@ -163,6 +163,17 @@ fn forward() -> Vec<(Rule, &'static str)> {
             Rule::any().within(Set::Internal, &[Out]).so(Target::Drop),
             "nothing into an internal network",
         ),
+    ];
+    rules.extend(Family::BOTH.map(|family| {
+        (
+            Rule::of(family)
+                .within(Set::Apart(family), &[Destination(family), In])
+                .not_translated()
+                .so(Target::Drop),
+            "a route that is not for this network",
+        )
+    }));
+    rules.extend([
         (
             Rule::any()
                 .within(Set::Bridges, &[Out])
@@ -179,7 +190,8 @@ fn forward() -> Vec<(Rule, &'static str)> {
                 .so(Target::Drop),
             "the host is no router for strangers",
         ),
-    ]
+    ]);
+    rules
 }
 
 fn neighbours() -> Vec<(Rule, &'static str)> {
@@ -193,6 +205,7 @@ fn neighbours() -> Vec<(Rule, &'static str)> {
 }
 
 fn entering() -> Vec<(Rule, &'static str)> {
+    use Field::{In, Out, Source};
     let mut rules = routed();
     rules.extend([
         (
@@ -213,6 +226,14 @@ fn entering() -> Vec<(Rule, &'static str)> {
         ),
     ]);
     rules.extend(direct());
+    rules.extend(Family::BOTH.map(|family| {
+        (
+            Rule::of(family)
+                .within(Set::Peers(family), &[In, Source(family), Out])
+                .so(Target::Accept),
+            "containers of other hosts",
+        )
+    }));
     rules.push((
         Rule::any().so(Target::Drop),
         "no way to a container past its published ports",
@@ -313,7 +334,7 @@ fn leaving() -> Vec<(Rule, &'static str)> {
                     Rule::of(family)
                         .within(Set::Kept(family), &[Source(family), Destination(family)])
                         .so(Target::Return),
-                    "networks that may talk see their own addresses",
+                    "who may talk sees the other's own address",
                 ),
                 (
                     Rule::of(family).sourced_by(

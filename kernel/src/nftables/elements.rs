@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netd_model::ruleset::{EndpointRules, NetworkRules};
+use netd_model::ruleset::{EndpointRules, NetworkRules, PeerRules};
 use netd_model::{
     EndpointId, GatewayMode, IfName, NetworkId, NetworkPair, PublishedPort, Ruleset, Subnet,
 };
@@ -22,6 +22,7 @@ pub(super) enum Entry {
     Host,
     Network(NetworkId),
     Pair(NetworkPair),
+    Peer(Subnet),
     Endpoint(EndpointId),
 }
 
@@ -52,10 +53,12 @@ pub(super) type Elements = BTreeMap<Key, Value>;
 pub(super) fn all(wanted: &Ruleset) -> BTreeMap<Entry, Elements> {
     let networks = wanted.networks.keys().map(|id| Entry::Network(*id));
     let pairs = wanted.allowed.iter().map(|pair| Entry::Pair(*pair));
+    let peers = wanted.peers.keys().map(|subnet| Entry::Peer(*subnet));
     let endpoints = wanted.endpoints.keys().map(|id| Entry::Endpoint(*id));
     std::iter::once(Entry::Host)
         .chain(networks)
         .chain(pairs)
+        .chain(peers)
         .chain(endpoints)
         .map(|entry| (entry, of(wanted, entry)))
         .collect()
@@ -86,6 +89,21 @@ pub(super) fn of(wanted: &Ruleset, entry: Entry) -> Elements {
             }
         }
         Entry::Pair(_) => {}
+        Entry::Peer(subnet) => {
+            if let Some(peer) = wanted.peers.get(&subnet) {
+                for (id, network) in &wanted.networks {
+                    match peer.is_for(*id, network) {
+                        true => add_peer(&mut elements, (&subnet, peer), network),
+                        false if network.internal => {}
+                        false => {
+                            let pieces = [Piece::from(&subnet), Piece::from(&network.bridge)];
+                            let apart = key(Set::Apart(Family::of(subnet.first())), &pieces);
+                            elements.insert(apart, Value::Nothing);
+                        }
+                    }
+                }
+            }
+        }
         Entry::Endpoint(id) => {
             if let Some(endpoint) = wanted.endpoints.get(&id)
                 && let Some(network) = wanted.networks.get(&endpoint.network)
@@ -145,6 +163,32 @@ fn add_way(elements: &mut Elements, from: &NetworkRules, to: &NetworkRules) {
         let same_family = |subnet: &&Subnet| Family::of(subnet.first()) == family;
         for destination in to.subnets.iter().filter(same_family) {
             let subnets = [source, destination].map(Piece::from);
+            elements.insert(key(Set::Kept(family), &subnets), Value::Nothing);
+        }
+    }
+}
+
+/// What lets the containers of another host in, and keeps addresses as they are. Its host speaks for them when it
+/// masquerades them, so that has an element, too; another peer's may be the same.
+fn add_peer(
+    elements: &mut Elements,
+    (subnet, peer): (&Subnet, &PeerRules),
+    network: &NetworkRules,
+) {
+    let family = Family::of(subnet.first());
+    let host = Piece::Addresses(peer.gateway, peer.gateway);
+    for source in [Piece::from(subnet), host] {
+        let way = [
+            Piece::from(&peer.device),
+            source,
+            Piece::from(&network.bridge),
+        ];
+        elements.insert(key(Set::Peers(family), &way), Value::Nothing);
+    }
+    let same_family = |own: &&Subnet| Family::of(own.first()) == family;
+    for own in network.subnets.iter().filter(same_family) {
+        if !peer.masquerade {
+            let subnets = [own, subnet].map(Piece::from);
             elements.insert(key(Set::Kept(family), &subnets), Value::Nothing);
         }
     }

@@ -233,6 +233,13 @@ impl Inner {
         memory.flat_map(|memory| memory.entries.keys().copied())
     }
 
+    /// All peers, those that go among them.
+    fn peers(&self, wanted: &Ruleset) -> Vec<Entry> {
+        let known = self.known().filter(|entry| matches!(entry, Entry::Peer(_)));
+        let wanted = wanted.peers.keys().map(|subnet| Entry::Peer(*subnet));
+        known.chain(wanted).collect()
+    }
+
     /// The entries whose elements a change may concern that is made in `wanted`.
     fn touched(&self, wanted: &Ruleset, change: &RulesetChange) -> Vec<Entry> {
         match change {
@@ -241,16 +248,18 @@ impl Inner {
                 vec![Entry::Endpoint(*id)]
             }
             RulesetChange::Allow(pair) | RulesetChange::Deny(pair) => vec![Entry::Pair(*pair)],
+            // Two peers may have an element in common: that of one host.
+            RulesetChange::PutPeer(..) | RulesetChange::RemovePeer(_) => self.peers(wanted),
             RulesetChange::PutNetwork(id, _) | RulesetChange::RemoveNetwork(id) => {
                 let network = Entry::Network(*id);
                 let memory = self.memory.as_ref();
                 let is_known = memory.is_some_and(|memory| memory.entries.contains_key(&network));
                 if !is_known && wanted.networks.contains_key(id) {
-                    return vec![network];
+                    return [vec![network], self.peers(wanted)].concat();
                 }
                 let pairs = self.known().filter(|entry| match entry {
                     Entry::Pair(pair) => pair.has(*id),
-                    Entry::Host | Entry::Network(_) | Entry::Endpoint(_) => false,
+                    Entry::Host | Entry::Network(_) | Entry::Peer(_) | Entry::Endpoint(_) => false,
                 });
                 let endpoints = wanted
                     .endpoints
@@ -259,6 +268,7 @@ impl Inner {
                 pairs
                     .chain(endpoints.map(|(id, _)| Entry::Endpoint(*id)))
                     .chain([network])
+                    .chain(self.peers(wanted))
                     .collect()
             }
         }

@@ -85,6 +85,10 @@ pub(super) enum Set {
     Home(Family),
     /// From a subnet to a subnet, both keeping their addresses.
     Kept(Family),
+    /// From a link, of an address of another host's containers, to a bridge: let in.
+    Peers(Family),
+    /// To a subnet of another host's containers, from a bridge that is kept from it.
+    Apart(Family),
     /// Subnets that leave by the host's address, whatever the destination.
     Masqueraded(Family),
     /// Subnets that leave by an address of their own, whatever the destination.
@@ -133,6 +137,8 @@ impl Set {
             .into_iter()
             .chain(of_both(Self::Home))
             .chain(of_both(Self::Kept))
+            .chain(of_both(Self::Peers))
+            .chain(of_both(Self::Apart))
             .chain(of_both(Self::Masqueraded))
             .chain(of_both(Self::Sourced))
             .chain(of_both(Self::Routed))
@@ -155,6 +161,10 @@ impl Set {
             Self::Home(Family::V6) => "home6",
             Self::Kept(Family::V4) => "kept4",
             Self::Kept(Family::V6) => "kept6",
+            Self::Peers(Family::V4) => "peers4",
+            Self::Peers(Family::V6) => "peers6",
+            Self::Apart(Family::V4) => "apart4",
+            Self::Apart(Family::V6) => "apart6",
             Self::Masqueraded(Family::V4) => "masqueraded4",
             Self::Masqueraded(Family::V6) => "masqueraded6",
             Self::Sourced(Family::V4) => "sourced4",
@@ -191,8 +201,10 @@ impl Set {
             Self::Trusted(Family::V4) => &[Interface, V4, Protocol, Port],
             Self::Trusted(Family::V6) => &[Interface, V6, Protocol, Port],
             Self::Pairs => &[Interface, Interface],
-            Self::Home(Family::V4) => &[V4, Interface],
-            Self::Home(Family::V6) => &[V6, Interface],
+            Self::Home(Family::V4) | Self::Apart(Family::V4) => &[V4, Interface],
+            Self::Home(Family::V6) | Self::Apart(Family::V6) => &[V6, Interface],
+            Self::Peers(Family::V4) => &[Interface, V4, Interface],
+            Self::Peers(Family::V6) => &[Interface, V6, Interface],
             Self::Kept(Family::V4) | Self::Masqueraded(Family::V4) => &[V4, V4],
             Self::Kept(Family::V6) | Self::Masqueraded(Family::V6) => &[V6, V6],
             Self::Ports(_) => &[Protocol, Port],
@@ -206,6 +218,8 @@ impl Set {
         match self {
             Self::Home(_)
             | Self::Kept(_)
+            | Self::Peers(_)
+            | Self::Apart(_)
             | Self::Masqueraded(_)
             | Self::Sourced(_)
             | Self::Ranges(_) => Keys::Spans,
@@ -231,6 +245,8 @@ impl Set {
             | Self::Internal
             | Self::Home(_)
             | Self::Kept(_)
+            | Self::Peers(_)
+            | Self::Apart(_)
             | Self::Masqueraded(_)
             | Self::Routed(_)
             | Self::Unprotected(_)

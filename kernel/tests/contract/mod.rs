@@ -47,6 +47,8 @@ macro_rules! contract_suite {
             a_route_needs_a_way_to_its_gateway,
             absent_parameters_are_told_apart,
             routed_subnets_are_the_others,
+            a_route_of_the_host_stays_until_it_is_not_wished_for,
+            the_host_s_links_are_told,
         );
         contract_suite!(@each $new, sandboxes:
             adopting_twice_gives_the_same_answer,

@@ -1,7 +1,8 @@
 //! Promises about addresses, routes and parameters.
 
-use netd_model::Op;
+use netd_kernel::LinkKind;
 use netd_model::desired::{KernelState, LinkChange, RouteState, Sysctl};
+use netd_model::{NetnsId, Op};
 
 use super::Machine;
 use super::machine::new_sandbox;
@@ -27,12 +28,9 @@ pub fn steps_may_be_repeated(machine: &mut dyn Machine) {
             interface: interface.clone(),
             address: extra,
         },
-        Op::AddRoute { netns, route },
-        Op::AddRoute {
-            netns,
-            route: moved,
-        },
-        Op::AddRoute { netns, route },
+        add_route(netns, route),
+        add_route(netns, moved),
+        add_route(netns, route),
         Op::RedirectDns { netns, port: 4000 },
         Op::RedirectDns { netns, port: 4001 },
     ];
@@ -47,7 +45,10 @@ pub fn steps_may_be_repeated(machine: &mut dyn Machine) {
     assert_eq!(there.dns_redirect, Some(4001));
 
     let ops = [
-        Op::RemoveRoute { netns, route },
+        Op::RemoveRoute {
+            netns: Some(netns),
+            route,
+        },
         Op::RemoveAddress {
             netns: Some(netns),
             interface: interface.clone(),
@@ -58,6 +59,13 @@ pub fn steps_may_be_repeated(machine: &mut dyn Machine) {
     machine.kernel().apply(&ops).unwrap();
     let observed = machine.kernel().observe(&about).unwrap();
     assert_eq!(observed.sandboxes, about.sandboxes);
+}
+
+fn add_route(netns: NetnsId, route: RouteState) -> Op {
+    Op::AddRoute {
+        netns: Some(netns),
+        route,
+    }
 }
 
 pub fn a_route_needs_a_way_to_its_gateway(machine: &mut dyn Machine) {
@@ -77,7 +85,7 @@ pub fn a_route_needs_a_way_to_its_gateway(machine: &mut dyn Machine) {
         };
         machine
             .kernel()
-            .apply(&[Op::AddRoute { netns, route }])
+            .apply(&[add_route(netns, route)])
             .unwrap_err();
     }
     assert_eq!(steps(machine, &one_container(&net, netns)), []);
@@ -135,4 +143,74 @@ pub fn routed_subnets_are_the_others(machine: &mut dyn Machine) {
     let expected = ["10.8.0.0/16", "192.168.122.0/24"];
     let expected = expected.map(|to| (subnet(to), stranger.clone()));
     assert_eq!(std::collections::BTreeSet::from_iter(v4), expected.into());
+}
+
+pub fn a_route_of_the_host_stays_until_it_is_not_wished_for(machine: &mut dyn Machine) {
+    let stranger = name("wan0");
+    machine.add_foreign_bridge(&stranger, &[address("192.0.2.1/24")]);
+    machine.add_route(subnet("10.8.0.0/16"), &stranger);
+    let route = |to: &str, gateway: &str| RouteState {
+        destination: subnet(to),
+        gateway: gateway.parse().unwrap(),
+    };
+    let mut wished = KernelState::default();
+    let routes = &mut wished.host.routes;
+    routes.insert(route("10.66.0.0/16", "192.0.2.66"));
+    routes.insert(route("10.67.0.0/16", "192.0.2.67"));
+    bring(machine, &wished);
+    let routed = machine.kernel().routed_subnets().unwrap();
+    assert!(routed.contains(&(subnet("10.8.0.0/16"), stranger.clone())));
+    assert!(!routed.iter().any(|(to, _)| *to == subnet("10.66.0.0/16")));
+    // Another gateway, and one route less.
+    wished.host.routes = [route("10.66.0.0/16", "192.0.2.68")].into();
+    bring(machine, &wished);
+    // The link goes down and takes the route along, which cannot be until it is up again.
+    let set = |up| Op::SetLink {
+        name: stranger.clone(),
+        change: LinkChange {
+            up: Some(up),
+            ..LinkChange::default()
+        },
+    };
+    machine.kernel().apply(&[set(false)]).unwrap();
+    let ops = steps(machine, &wished);
+    assert_eq!(ops.len(), 1);
+    machine.kernel().apply(&ops).unwrap_err();
+    machine.kernel().apply(&[set(true)]).unwrap();
+    bring(machine, &wished);
+    wished.host.routes.clear();
+    bring(machine, &wished);
+    let observed = machine.kernel().observe(&wished).unwrap();
+    assert!(observed.host.routes.is_empty());
+}
+
+pub fn the_host_s_links_are_told(machine: &mut dyn Machine) {
+    let stranger = name("wan0");
+    machine.add_foreign_bridge(&stranger, &[address("192.0.2.1/24")]);
+    machine.add_route(subnet("0.0.0.0/0"), &stranger);
+    let mut wished = KernelState::default();
+    let net = Net::new(1);
+    add_bridge(&mut wished, &net);
+    bring(machine, &wished);
+    let links = machine.kernel().host_links().unwrap();
+    let link = |wanted: &str| links.iter().find(|link| link.name == name(wanted)).unwrap();
+    let wan = link("wan0");
+    assert_eq!((wan.kind, wan.mark, wan.up), (LinkKind::Bridge, None, true));
+    assert!(wan.has_default_route && wan.holder.is_none());
+    assert_eq!(wan.addresses, [address("192.0.2.1/24")].into());
+    for (neighbour, is_one) in [
+        ("192.0.2.9", true),
+        ("192.0.2.1", false),
+        ("10.8.0.1", false),
+    ] {
+        assert_eq!(
+            wan.leads_to(neighbour.parse().unwrap()),
+            is_one,
+            "{neighbour}"
+        );
+    }
+    let own = link(net.bridge().as_str());
+    assert_eq!(own.mark, Some(net.mark()));
+    assert!(!own.has_default_route);
+    assert_eq!(link("lo").kind, LinkKind::Loopback);
 }

@@ -121,6 +121,7 @@ fn host(links: &[Value], wished: &KernelState) -> HostState {
             _ => {}
         }
     }
+    state.routes = routes(None);
     state.sysctls = sysctls(None, &wished.host.sysctls);
     state
 }
@@ -161,13 +162,12 @@ fn is_up(link: &Value) -> bool {
     flags.any(|flag| flag == "UP")
 }
 
-fn sandbox(file: &Path, links: &[Value], asked: &SandboxState) -> SandboxState {
-    let loopback = |link: &&Value| text(link, "ifname") == "lo";
-    let others = links.iter().filter(|link| !loopback(link));
+/// The routes of netd's protocol.
+fn routes(file: Option<&Path>) -> BTreeSet<RouteState> {
     let mut routes = BTreeSet::new();
     for (family, all) in [("-4", "0.0.0.0/0"), ("-6", "::/0")] {
         let arguments = ["-j", family, "route", "show", "proto", ROUTE_PROTOCOL];
-        for route in ip(Some(file), &arguments) {
+        for route in ip(file, &arguments) {
             let to = text(&route, "dst");
             let to = if to == "default" { all } else { to };
             routes.insert(RouteState {
@@ -176,12 +176,18 @@ fn sandbox(file: &Path, links: &[Value], asked: &SandboxState) -> SandboxState {
             });
         }
     }
+    routes
+}
+
+fn sandbox(file: &Path, links: &[Value], asked: &SandboxState) -> SandboxState {
+    let loopback = |link: &&Value| text(link, "ifname") == "lo";
+    let others = links.iter().filter(|link| !loopback(link));
     SandboxState {
         loopback_up: links.iter().find(loopback).is_some_and(is_up),
         interfaces: others
             .map(|link| (name_of(link), interface(link)))
             .collect(),
-        routes,
+        routes: routes(Some(file)),
         sysctls: sysctls(Some(file), &asked.sysctls),
         dns_redirect: None,
     }

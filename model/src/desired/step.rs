@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::{Mark, NetnsId, RouteState, Sysctl};
-use crate::{IfName, Mac, Protocol};
+use crate::{IfName, Mac, Protocol, Subnet};
 
 /// One step of the kernel's state. Steps are applied in order; each either happens entirely or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,18 +66,18 @@ pub enum Op {
         /// The address with its prefix.
         address: IpNetwork,
     },
-    /// Add a route inside a sandbox, of protocol [`ROUTE_PROTOCOL`](super::ROUTE_PROTOCOL), replacing one of that protocol to the
+    /// Add a route, of protocol [`ROUTE_PROTOCOL`](super::ROUTE_PROTOCOL), replacing one of that protocol to the
     /// same destination. One of somebody else's is left alone and goes before it.
     AddRoute {
-        /// The namespace.
-        netns: NetnsId,
+        /// The namespace; `None` for the host.
+        netns: Option<NetnsId>,
         /// The route.
         route: RouteState,
     },
-    /// Remove a route of protocol [`ROUTE_PROTOCOL`](super::ROUTE_PROTOCOL) from a sandbox. One that is gone counts as removed.
+    /// Remove a route of protocol [`ROUTE_PROTOCOL`](super::ROUTE_PROTOCOL). One that is gone counts as removed.
     RemoveRoute {
-        /// The namespace.
-        netns: NetnsId,
+        /// The namespace; `None` for the host.
+        netns: Option<NetnsId>,
         /// The route.
         route: RouteState,
     },
@@ -154,4 +154,6 @@ pub enum FlowFilter {
     },
     /// Flows from or to a container's address.
     OfAddress(IpAddr),
+    /// Flows that somebody in a subnet opened, or that were opened to it.
+    OfSubnet(Subnet),
 }

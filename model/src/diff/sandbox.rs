@@ -1,6 +1,6 @@
 //! The steps inside one sandbox, and the pairs that lead into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Age, Plan, about, as_created, is_about, up};
 use crate::IfName;
@@ -31,8 +31,8 @@ impl Plan<'_> {
             self.bring_link(Some(netns), name, (interface, &before));
         }
         self.bring_routes(
-            netns,
-            wished,
+            Some(netns),
+            (&wished.routes, &there.routes),
             if made.is_empty() {
                 Age::Standing
             } else {
@@ -77,7 +77,7 @@ impl Plan<'_> {
                 mac: new.mac,
                 mtu_bytes: new.mtu_bytes,
                 up: false,
-                addresses: std::collections::BTreeSet::new(),
+                addresses: BTreeSet::new(),
             };
             made.insert(new.inside.clone(), inner);
             self.ops.push(Op::CreateVeth(Box::new(new)));
@@ -90,22 +90,25 @@ impl Plan<'_> {
     }
 
     /// The kernel drops an interface's routes with it, so after one was made anew every route is set again.
-    fn bring_routes(&mut self, netns: NetnsId, wished: &SandboxState, age: Age) {
-        let nothing = SandboxState::default();
-        let there = self.observed.sandboxes.get(&netns).unwrap_or(&nothing);
+    pub(super) fn bring_routes(
+        &mut self,
+        netns: Option<NetnsId>,
+        (wished, there): (&BTreeSet<RouteState>, &BTreeSet<RouteState>),
+        age: Age,
+    ) {
         let replaced = |route: &RouteState| {
-            let mut wished = wished.routes.iter();
+            let mut wished = wished.iter();
             wished.any(|other| other.destination == route.destination)
         };
-        let stale = there.routes.difference(&wished.routes);
+        let stale = there.difference(wished);
         let stale = stale.filter(|route| !replaced(route));
         let remove = |route: &RouteState| Op::RemoveRoute {
             netns,
             route: *route,
         };
         self.ops.extend(stale.map(remove));
-        let missing = wished.routes.iter();
-        let missing = missing.filter(|route| age == Age::Fresh || !there.routes.contains(route));
+        let missing = wished.iter();
+        let missing = missing.filter(|route| age == Age::Fresh || !there.contains(route));
         let add = |route: &RouteState| Op::AddRoute {
             netns,
             route: *route,

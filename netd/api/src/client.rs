@@ -5,6 +5,7 @@
 //! may change its namespaces while it holds one.
 
 mod error;
+mod routes;
 mod unix;
 
 pub use error::ClientError;

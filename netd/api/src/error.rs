@@ -24,6 +24,8 @@ pub enum ErrorCode {
     NetworkNotFound,
     /// No such container (404).
     ContainerNotFound,
+    /// No route to that subnet (404).
+    RouteNotFound,
     /// Nothing at that path (404).
     NoSuchPath,
     /// A prefix or name fits several objects (409).
@@ -42,7 +44,9 @@ pub enum ErrorCode {
     AddressNotAllowed,
     /// The port is held by another container or process (409).
     PortTaken,
-    /// Containers are connected to it (409).
+    /// A route to that subnet stands, another one (409).
+    RouteExists,
+    /// Containers are connected to it, or a route names it (409).
     NetworkInUse,
     /// `bridge`, `host` and `none` stay (403).
     Builtin,

@@ -3,11 +3,12 @@
 //! HTTP/1.1 with JSON bodies on a Unix socket, below [`PREFIX`]. Shared by the daemon and by every program that talks
 //! to it; knows neither how the daemon works nor how a command line looks.
 //!
-//! Reading order: [`network`], [`container`], [`status`], [`error`], [`client`].
+//! Reading order: [`network`], [`container`], [`route`], [`status`], [`error`], [`client`].
 
 pub mod container;
 pub mod error;
 pub mod network;
+pub mod route;
 pub mod status;
 
 pub mod client;
@@ -21,13 +22,14 @@ pub use error::{ErrorBody, ErrorCode};
 pub use network::{
     Created, NetworkRequest, NetworkView, PairRequest, PoolRequest, PruneReport, UpdateRequest,
 };
+pub use route::{RouteRequest, RouteView};
 pub use status::{Event, Status, Version};
 
 /// Vocabulary that the wire types are made of.
 pub use netd_model::{
     Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, Mac, NetworkId,
     NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, Subnet,
-    container::DnsSettings,
+    container::DnsSettings, subnet::ParseSubnetError,
 };
 
 /// First part of every path of this interface, with its version.

@@ -1,6 +1,10 @@
 //! Why the engine refused: one enum, each variant with its stable code for the wire.
 
 mod code;
+mod lookup;
+mod ways;
+
+pub use ways::WayError;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +17,6 @@ use netd_model::port::ParsePublishError;
 use netd_model::{ContainerName, IfName, IpNetwork, Mac, NetworkName, Protocol, Subnet};
 
 use crate::ledger::Closed;
-use crate::state::LookupError;
 use crate::store::StoreError;
 
 /// Why the engine refused or failed. Whatever it is, nothing half-made stays.
@@ -97,6 +100,9 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// What leads to other hosts cannot be changed so.
+    #[error(transparent)]
+    Way(#[from] WayError),
     /// The request can never be granted.
     #[error("{0}")]
     Invalid(String),
@@ -348,30 +354,6 @@ fn former_key(from: Subnet) -> String {
 }
 
 impl EngineError {
-    /// What `find_network` said of a word.
-    #[must_use]
-    pub fn network_lookup(word: &str, error: LookupError) -> Self {
-        match error {
-            LookupError::Unknown => Self::NetworkNotFound(word.to_owned()),
-            LookupError::Ambiguous(fitting) => Self::Ambiguous {
-                word: word.to_owned(),
-                fitting,
-            },
-        }
-    }
-
-    /// What `find_container` said of a word.
-    #[must_use]
-    pub fn container_lookup(word: &str, error: LookupError) -> Self {
-        match error {
-            LookupError::Unknown => Self::ContainerNotFound(word.to_owned()),
-            LookupError::Ambiguous(fitting) => Self::Ambiguous {
-                word: word.to_owned(),
-                fitting,
-            },
-        }
-    }
-
     /// The sentence with its causes behind it.
     #[must_use]
     pub fn sentence(&self) -> String {

@@ -30,6 +30,7 @@ mod plan;
 mod pools;
 mod ports;
 mod relay;
+mod routes;
 mod template;
 mod update;
 
@@ -47,7 +48,7 @@ pub use attach::Wish;
 pub use containers::NewContainer;
 pub use detach::Absent;
 pub use ending::Ending;
-pub use error::EngineError;
+pub use error::{EngineError, WayError};
 pub use start::Ground;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,6 +87,8 @@ pub struct Engine {
     containers: Lanes<ContainerId>,
     sandboxes: Lanes<NetnsId>,
     networks: Lanes<NetworkId>,
+    /// Routes to other hosts are changed one after another; taken before a network.
+    routes: tokio::sync::Mutex<()>,
     /// Rung when something is left to do that a full reconcile will find.
     leftovers: Notify,
     debts: Mutex<ports::Debts>,

@@ -12,6 +12,7 @@ use netd_model::ruleset::RulesetChange;
 use netd_model::{DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Policy};
 
 use super::pools::{Asked, Surroundings, pools};
+use super::routes::check_unnamed;
 use super::template::{check_unused, template};
 use super::update::check_servers;
 use super::{Engine, EngineError, plan, random};
@@ -193,8 +194,12 @@ impl Engine {
         for (id, name) in idle.await? {
             match self.remove_network(id).await {
                 Ok(()) => report.networks.push(name),
-                // Somebody came onto it, or removed it: then it is none of ours.
-                Err(EngineError::InUse { .. } | EngineError::NetworkNotFound(_)) => {}
+                // Somebody came onto it, a route names it, or it was removed: then it is none of ours.
+                Err(
+                    EngineError::InUse { .. }
+                    | EngineError::Way(_)
+                    | EngineError::NetworkNotFound(_),
+                ) => {}
                 Err(error) => report
                     .failures
                     .push(format!("{name}: {}", error.sentence())),
@@ -245,6 +250,7 @@ fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
         });
     }
     check_unused(state, network)?;
+    check_unnamed(state, network)?;
     let endpoints = state.endpoints_on(id);
     if endpoints.is_empty() {
         return Ok(Network::clone(network));

@@ -4,7 +4,7 @@ use netd_drivers::{
     Attachment, Forwarding, ResolverWish, endpoint_rules, plan_host, plan_network, plan_sandbox,
 };
 use netd_model::desired::{HostState, KernelState};
-use netd_model::ruleset::{HostRules, RulesetChange};
+use netd_model::ruleset::{HostRules, PeerRules, RulesetChange};
 use netd_model::{Container, EndpointId, InstanceId, Network, Phase, Ruleset};
 
 use super::EngineError;
@@ -176,6 +176,10 @@ pub(super) fn everything(state: &State, host: &HostWish) -> (KernelState, Rulese
                 .iter()
                 .all(|id| rules.networks.contains_key(id))
         })
+        .collect();
+    desired.host.routes = super::routes::promised(state).collect();
+    rules.peers = super::routes::standing(state)
+        .map(|route| (route.subnet, PeerRules::of(route)))
         .collect();
     for endpoint in state.endpoints().filter(|endpoint| state.stands(endpoint)) {
         if let Some(wanted) = state

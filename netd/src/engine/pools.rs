@@ -165,5 +165,9 @@ pub(super) fn used_subnets(
             subnet: *subnet,
             by: UsedBy::HostRoute(interface.clone()),
         });
-    networks.chain(routes).collect()
+    let peers = state.peer_routes().map(|route| Used {
+        subnet: route.subnet,
+        by: UsedBy::PeerRoute(route.gateway),
+    });
+    networks.chain(routes).chain(peers).collect()
 }

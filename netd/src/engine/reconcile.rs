@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use netd_kernel::{ApplyError, Kernel};
 use netd_model::desired::{KernelState, Mark};
 use netd_model::diff::diff;
-use netd_model::{ContainerId, Endpoint, IfName, NetnsId, NetworkId, Op, Phase};
+use netd_model::{ContainerId, Endpoint, IfName, NetnsId, NetworkId, Op, Phase, Subnet};
 
 use super::ending::Ending;
 use super::plan;
@@ -58,6 +58,7 @@ impl Engine {
         let mut outcome = Outcome::default();
         outcome.note(self.settle_debts().await)?;
         outcome.note(self.take_back_updates().await)?;
+        outcome.note(self.follow_gateways().await)?;
         let host = self.host.clone();
         let (desired, rules, problems) = self
             .look(move |state| plan::everything(state, &host))
@@ -116,9 +117,15 @@ impl Engine {
                 }
             }
         }
+        let failed = done.failed_routes;
         let gone =
             move |name: Option<&IfName>| name.is_none_or(|name| !done.failed_links.contains(name));
         let leftovers = self.look(move |state| leftovers(state, gone)).await?;
+        for subnet in leftovers.routes {
+            if !failed.contains(&subnet) {
+                outcome.note(self.forget_route(subnet).await)?;
+            }
+        }
         for endpoint in leftovers.endpoints {
             let container: ContainerId = endpoint.container;
             outcome.note(self.forget(container, vec![endpoint]).await)?;
@@ -243,6 +250,7 @@ struct Leftovers {
     endpoints: Vec<Arc<Endpoint>>,
     containers: Vec<ContainerId>,
     networks: Vec<NetworkId>,
+    routes: Vec<Subnet>,
 }
 
 /// The leftovers whose interfaces are gone.
@@ -260,7 +268,11 @@ fn leftovers(state: &State, gone: impl Fn(Option<&IfName>) -> bool) -> Leftovers
     let networks = state.networks().filter(|network| {
         network.phase != Phase::Attached && gone(network.bridge().map(|spec| &spec.bridge))
     });
+    let routes = state
+        .peer_routes()
+        .filter(|route| route.phase != Phase::Attached);
     Leftovers {
+        routes: routes.map(|route| route.subnet).collect(),
         endpoints: endpoints.cloned().collect(),
         containers: containers.map(|container| container.id).collect(),
         networks: networks.map(|network| network.id).collect(),
@@ -272,6 +284,7 @@ struct Done {
     made: u64,
     failures: Vec<String>,
     failed_links: BTreeSet<IfName>,
+    failed_routes: BTreeSet<Subnet>,
     vanished: Vec<NetnsId>,
 }
 
@@ -306,6 +319,9 @@ fn repair(
                 let failed = ops[index].clone();
                 done.failures.push(EngineError::Kernel(source).sentence());
                 done.failed_links.extend(link_of(&failed).cloned());
+                if let Op::RemoveRoute { netns: None, route } = &failed {
+                    done.failed_routes.insert(route.destination);
+                }
                 ops = ops.split_off(index + 1);
                 ops.retain(|op| !depends(op, &failed));
             }
@@ -338,12 +354,11 @@ fn netns_of(op: &Op) -> Option<NetnsId> {
     match op {
         Op::WriteSysctl { netns, .. }
         | Op::AddAddress { netns, .. }
-        | Op::RemoveAddress { netns, .. } => *netns,
-        Op::CreateVeth(veth) => Some(veth.netns),
-        Op::SetInterface { netns, .. }
+        | Op::RemoveAddress { netns, .. }
         | Op::AddRoute { netns, .. }
-        | Op::RemoveRoute { netns, .. }
-        | Op::RedirectDns { netns, .. } => Some(*netns),
+        | Op::RemoveRoute { netns, .. } => *netns,
+        Op::CreateVeth(veth) => Some(veth.netns),
+        Op::SetInterface { netns, .. } | Op::RedirectDns { netns, .. } => Some(*netns),
         _ => None,
     }
 }

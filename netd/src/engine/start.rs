@@ -67,6 +67,7 @@ impl Engine {
             containers: Lanes::new(),
             sandboxes: Lanes::new(),
             networks: Lanes::new(),
+            routes: tokio::sync::Mutex::default(),
             leftovers: Notify::new(),
             debts: Mutex::default(),
             relays: Default::default(),

@@ -26,6 +26,7 @@ const SILENT_ROUND: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct Suspicion {
     links: bool,
+    routes: bool,
     rules: bool,
     everything: bool,
 }
@@ -55,7 +56,10 @@ impl Engine {
     }
 
     async fn look_into(&self, suspicion: Suspicion) -> Result<(), EngineError> {
-        if suspicion.everything || (suspicion.links && !self.seems_right().await?) {
+        if suspicion.everything
+            || (suspicion.links && !self.seems_right().await?)
+            || (suspicion.routes && !self.routes_seem_right().await?)
+        {
             let repairs = self.reconcile().await?;
             if repairs > 0 {
                 self.tell_repair(repairs);
@@ -173,7 +177,7 @@ fn note(engine: &Arc<Engine>, event: KernelEvent, suspicion: &mut Suspicion) {
         }
         KernelEvent::LinkChanged(_) => suspicion.links = true,
         KernelEvent::RulesChanged => suspicion.rules = true,
-        KernelEvent::HostRoutesChanged => {}
+        KernelEvent::HostRoutesChanged => suspicion.routes = true,
         KernelEvent::Overrun => suspicion.everything = true,
     }
 }

@@ -66,9 +66,10 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::NotConnectable
         | ErrorCode::NamespaceUnusable => StatusCode::BAD_REQUEST,
         ErrorCode::Builtin => StatusCode::FORBIDDEN,
-        ErrorCode::NetworkNotFound | ErrorCode::ContainerNotFound | ErrorCode::NoSuchPath => {
-            StatusCode::NOT_FOUND
-        }
+        ErrorCode::NetworkNotFound
+        | ErrorCode::ContainerNotFound
+        | ErrorCode::RouteNotFound
+        | ErrorCode::NoSuchPath => StatusCode::NOT_FOUND,
         ErrorCode::Ambiguous
         | ErrorCode::NameTaken
         | ErrorCode::SubnetOverlap
@@ -77,6 +78,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::AddressTaken
         | ErrorCode::PortTaken
         | ErrorCode::NetworkInUse
+        | ErrorCode::RouteExists
         | ErrorCode::AlreadyConnected
         | ErrorCode::NotConnected
         | ErrorCode::NotRunning

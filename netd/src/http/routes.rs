@@ -3,6 +3,7 @@
 
 mod containers;
 mod networks;
+mod peers;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,7 +15,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use futures::StreamExt;
 use netd_api::{ErrorCode, PREFIX, Status, Version};
 use tokio::sync::broadcast::error::RecvError;
@@ -51,6 +52,8 @@ pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router 
         .route("/networks/{network}/disconnect", post(networks::disconnect))
         .route("/networks/{network}/allow", post(networks::allow))
         .route("/networks/{network}/deny", post(networks::deny))
+        .route("/routes", get(peers::list_routes).post(peers::add_route))
+        .route("/routes/{subnet}", delete(peers::remove_route))
         .route(
             "/containers",
             get(containers::list_containers).post(containers::run_container),

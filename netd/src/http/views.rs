@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use netd_api::container::ContainerFiles;
 use netd_api::network::{ConfigFrom, IpamView, NetworkContainer, PoolView};
-use netd_api::{Attachment, ContainerView, NetworkView};
+use netd_api::{Attachment, ContainerView, NetworkView, RouteView};
 use netd_drivers::shown_options;
 use netd_model::container::Anchor;
 use netd_model::network::PoolWish;
 use netd_model::{
     Container, ContainerName, ContainerState, DriverSpec, Endpoint, NamespaceMode, Network,
-    NetworkName, Phase,
+    NetworkId, NetworkName, PeerRoute, Phase,
 };
 
 use crate::state::State;
@@ -114,6 +114,23 @@ fn member(container: &Container, endpoint: &Endpoint) -> NetworkContainer {
             .unwrap_or_default(),
         ipv4_address: address(IpAddr::is_ipv4),
         ipv6_address: address(IpAddr::is_ipv6),
+    }
+}
+
+/// A route to containers of another host.
+pub(super) fn route(state: &State, route: &PeerRoute) -> RouteView {
+    let name = |id: &NetworkId| Some(state.network(*id)?.name.clone());
+    let networks = route.networks.as_ref().map(|ids| {
+        let mut names: Vec<_> = ids.iter().filter_map(name).collect();
+        names.sort();
+        names
+    });
+    RouteView {
+        subnet: route.subnet,
+        gateway: route.gateway,
+        device: route.device.clone(),
+        networks,
+        masquerade: route.masquerade,
     }
 }
 

@@ -56,6 +56,8 @@ impl State {
                 }
             }
             Change::Deny(pair) => self.deny(*pair),
+            Change::PutRoute(route) => self.put_peer_route(route),
+            Change::RemoveRoute(subnet) => self.drop_peer_route(*subnet),
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
             Change::Booted(boot) => self.boot = Some(boot.clone()),
             Change::Ipv6ForwardingTurnedOn(place) => {

@@ -11,7 +11,7 @@ pub use sqlite::Sqlite;
 
 use netd_model::{
     Container, ContainerId, ContainerName, Endpoint, EndpointId, InstanceId, Network, NetworkId,
-    NetworkPair,
+    NetworkPair, PeerRoute, Subnet,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,10 @@ pub enum Change {
     Allow(NetworkPair),
     /// Keep two networks apart again.
     Deny(NetworkPair),
+    /// Put or replace a route to another host's containers.
+    PutRoute(PeerRoute),
+    /// Forget a route to another host's containers.
+    RemoveRoute(Subnet),
     /// Remember that netd itself turned forwarding on, in a boot and namespace that the text names.
     ForwardingTurnedOn(String),
     /// Remember the boot of the machine that this is written in.
@@ -89,6 +93,8 @@ pub struct Snapshot {
     pub reservations: Vec<Reservation>,
     /// Every pair of networks that may talk.
     pub allowances: Vec<NetworkPair>,
+    /// Every route to containers of other hosts.
+    pub routes: Vec<PeerRoute>,
     /// The boot and namespace in which netd turned forwarding on, if it did.
     pub forwarding_turned_on: Option<String>,
     /// The boot of the machine in which this was written last.

@@ -55,6 +55,8 @@ const MIGRATIONS: &[&str] = &[
          CHECK (a < b)
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX allowance_of_b ON allowance (b);",
+    // 3: routes to containers of other hosts, by subnet.
+    "CREATE TABLE peer_route (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 ];
 
 /// The newest version that this program understands.
@@ -104,6 +106,7 @@ mod tests {
             store.query_row(&sql, [], |row| row.get(0)).unwrap()
         };
         assert_eq!(count("network"), 3);
+        assert_eq!(count("peer_route"), 0);
         let put = |a: &str, b: &str| store.execute("INSERT INTO allowance VALUES (?1, ?2)", [a, b]);
         put("1", "2").unwrap();
         put("2", "3").unwrap();

@@ -196,6 +196,7 @@ impl Journal for Sqlite {
             endpoints: bodies(&self.connection, "endpoint")?,
             reservations: reservations.collect::<Result<_, StoreError>>()?,
             allowances: allowances(&self.connection)?,
+            routes: bodies(&self.connection, "peer_route")?,
             forwarding_turned_on: fact(&self.connection, "forwarding_turned_on")?,
             boot: fact(&self.connection, "boot")?,
             ipv6_forwarding_turned_on: fact(&self.connection, "ipv6_forwarding_turned_on")?,
@@ -269,6 +270,14 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         Change::Deny(pair) => run(
             "DELETE FROM allowance WHERE a = ?1 AND b = ?2",
             params![pair.first().to_string(), pair.second().to_string()],
+        ),
+        Change::PutRoute(route) => run(
+            "INSERT INTO peer_route (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = ?2",
+            params![route.subnet.to_string(), body(route)?],
+        ),
+        Change::RemoveRoute(subnet) => run(
+            "DELETE FROM peer_route WHERE id = ?1",
+            params![subnet.to_string()],
         ),
         Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
         Change::Booted(boot) => put_fact(transaction, "boot", boot),

@@ -24,6 +24,9 @@ const EVERYTHING: &str = r#"{
     }
 }"#;
 
+/// Address of eth9.
+const WIRE: &str = "192.0.2.1/24";
+
 /// How the daemon is killed.
 #[derive(Clone, Copy, PartialEq)]
 enum Killing {
@@ -41,7 +44,7 @@ fn die_everywhere(before: &[Step], script: &[Step], killing: Killing) {
         let mut bench = Bench::new();
         bench
             .world
-            .add_foreign_link(&"eth9".parse().unwrap(), false, &[]);
+            .add_foreign_link(&"eth9".parse().unwrap(), false, &[WIRE.parse().unwrap()]);
         bench
             .world
             .add_foreign_link(&"br-foreign".parse().unwrap(), true, &[]);
@@ -90,6 +93,9 @@ fn die_everywhere(before: &[Step], script: &[Step], killing: Killing) {
 /// The story after each step of the script, the one before it first.
 fn chapters(before: &[Step], script: &[Step]) -> Vec<Story> {
     let bench = Bench::new();
+    bench
+        .world
+        .add_foreign_link(&"eth9".parse().unwrap(), false, &[WIRE.parse().unwrap()]);
     before.iter().for_each(|step| take(&bench, step).unwrap());
     let mut chapters = vec![story(&bench)];
     for step in script {
@@ -200,6 +206,17 @@ fn update_a_living_network() {
         Step::Update("n1", r#"{"internal": false, "remove_labels": ["a"]}"#),
     ];
     die_everywhere(&before, &script, Killing::AtItsStartToo);
+}
+
+#[test]
+fn route_and_unroute() {
+    let script = [
+        Step::Route("10.200.0.0/16", "192.0.2.2", ""),
+        Step::Route("10.201.0.0/16", "192.0.2.3", "n1"),
+        Step::Unroute("10.200.0.0/16"),
+        Step::Unroute("10.201.0.0/16"),
+    ];
+    die_everywhere(&[N1], &script, Killing::AtItsStartToo);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod faults;
 mod others;
 mod peace;
 mod random;
+mod routes;
 mod steps;
 mod template;
 mod update;

@@ -71,7 +71,9 @@ fn request(dice: &mut Dice) -> Step {
         r#"{"options": {"com.docker.network.bridge.enable_icc": "false"}, "add_dns": ["192.0.2.53"]}"#,
         r#"{"options": {"com.docker.network.bridge.enable_icc": "true"}, "remove_dns": ["192.0.2.53"]}"#,
     ]);
-    match dice.below(35) {
+    let peer = dice.pick(&["10.200.0.0/16", "10.2.0.0/16", "192.168.9.0/24"]);
+    let gateway = dice.pick(&["192.0.2.2", "192.0.2.3", "203.0.113.1"]);
+    match dice.below(39) {
         0..=3 => Step::Create(own, subnet),
         4 => dice.pick(&[&Step::Remove(own), &Step::Prune]).clone(),
         31..=33 => Step::Join(container, dice.pick(&["a", "b"])),
@@ -85,6 +87,8 @@ fn request(dice: &mut Dice) -> Step {
         23..=24 => Step::Allow(own, network),
         25 => Step::Deny(network, own),
         26..=29 => Step::Update(own, change),
+        35..=37 => Step::Route(peer, gateway, dice.pick(&["", own])),
+        38 => Step::Unroute(peer),
         _ => Step::Forget(container),
     }
 }
@@ -175,6 +179,9 @@ fn go(hands: usize) {
     println!("NETD_SEED={seed} NETD_STEPS={steps}");
     let mut dice = Dice(seed);
     let mut bench = Bench::new();
+    let wire = "192.0.2.1/24".parse().unwrap();
+    let eth9 = "eth9".parse().unwrap();
+    bench.world.add_foreign_link(&eth9, false, &[wire]);
     let baseline = bench.baseline();
     let mut taken = 0;
     while taken < steps {

@@ -43,6 +43,10 @@ pub(crate) enum Step {
     Deny(&'static str, &'static str),
     /// Change a network; the second is the request's body.
     Update(&'static str, &'static str),
+    /// Set a route to a subnet by a gateway, for one network (or for all, if empty).
+    Route(&'static str, &'static str, &'static str),
+    /// Remove a route.
+    Unroute(&'static str),
     /// The container's command ends.
     End(&'static str),
     /// Forget a container.
@@ -70,6 +74,17 @@ async fn beside(bench: &Bench, id: ContainerId) -> Result<u32, EngineError> {
             Ok(bench.world.spawn_process_in(process.pid))
         }
         _ => Err(EngineError::Invalid("nobody is in there".to_owned())),
+    }
+}
+
+/// A request for a route; for all networks if none is named.
+pub(crate) fn route(subnet: &str, gateway: &str, network: &str) -> netd_api::RouteRequest {
+    let networks = [network].into_iter().filter(|name| !name.is_empty());
+    netd_api::RouteRequest {
+        subnet: subnet.parse().unwrap(),
+        gateway: gateway.parse().unwrap(),
+        networks: networks.map(str::to_owned).collect(),
+        masquerade: false,
     }
 }
 
@@ -156,6 +171,11 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
                 let id = network(name).await?;
                 engine.update_network(id, request).await.map(|_| ())
             }
+            Step::Route(subnet, gateway, network) => {
+                let request = route(subnet, gateway, network);
+                engine.add_route(request).await.map(|_| ())
+            }
+            Step::Unroute(subnet) => engine.remove_route(subnet.parse().unwrap()).await,
             Step::End(name) => {
                 let who = container(name).await?;
                 engine.end_container(who, Ending::Exited(0)).await
@@ -211,6 +231,13 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
                 }
             }
         }
+        for route in state.peer_routes() {
+            let networks = route.networks.iter().flatten();
+            let names = networks.map(|id| state.network(*id).unwrap().name.to_string());
+            let names: BTreeSet<String> = names.collect();
+            let text = format!("{:?} {} {names:?}", route.phase, route.gateway);
+            story.insert(format!("route {}", route.subnet), text);
+        }
         for container in state.containers() {
             let life = match &container.state {
                 ContainerState::Exited { code, .. } => {
@@ -245,6 +272,10 @@ pub(crate) fn remove_all(bench: &Bench) {
         bench
             .wait(engine.end_container(id, Ending::Forgotten))
             .unwrap();
+    }
+    let routes = bench.look(|state| state.peer_routes().map(|r| r.subnet).collect::<Vec<_>>());
+    for subnet in routes {
+        bench.wait(engine.remove_route(subnet)).unwrap();
     }
     let report = bench.wait(engine.prune_networks()).unwrap();
     assert_eq!(report.failures, Vec::<String>::new());

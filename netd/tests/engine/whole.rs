@@ -1,8 +1,9 @@
 //! What must hold between any two operations: records, kernel, rules, sockets and pins tell the same story.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use netd_model::desired::{KernelState, Mark};
+use netd_model::desired::{KernelState, Mark, RouteState};
+use netd_model::ruleset::PeerRules;
 use netd_model::{ContainerState, Phase};
 
 use crate::bench::Bench;
@@ -31,6 +32,11 @@ pub(crate) fn check(bench: &Bench, context: &str) {
                     complaints.push(format!("{} ended and has a sandbox", container.name));
                 }
             }
+            for route in state.peer_routes() {
+                if route.phase != Phase::Attached {
+                    complaints.push(format!("{} is {:?}", route.subnet, route.phase));
+                }
+            }
             for endpoint in state.endpoints() {
                 if !state.stands(endpoint) {
                     complaints.push(format!("a leftover: {endpoint:?}"));
@@ -56,6 +62,13 @@ fn links(bench: &Bench) -> Vec<String> {
     let seen = bench.world.snapshot();
     bench.look(move |state| {
         let mut complaints = Vec::new();
+        let routes = state.peer_routes().map(|route| RouteState {
+            destination: route.subnet,
+            gateway: route.gateway,
+        });
+        if seen.host.routes != routes.collect() {
+            complaints.push(format!("the host's routes are {:?}", seen.host.routes));
+        }
         let mut known = BTreeSet::new();
         for network in state.networks() {
             let Some(spec) = network.bridge() else {
@@ -127,6 +140,13 @@ fn rules(bench: &Bench) -> Vec<String> {
         let mut complaints = Vec::new();
         if rules.allowed != state.allowances().collect() {
             complaints.push("the rules let others talk than the records do".to_owned());
+        }
+        let routes: BTreeMap<_, _> = state
+            .peer_routes()
+            .map(|route| (route.subnet, PeerRules::of(route)))
+            .collect();
+        if rules.peers != routes {
+            complaints.push("the rules about other hosts are not those of the routes".to_owned());
         }
         if rules.networks.keys().copied().collect::<BTreeSet<_>>() != networks {
             complaints.push("the rules are not those of the networks".to_owned());

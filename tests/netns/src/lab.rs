@@ -84,6 +84,18 @@ impl Lab {
         self.entered.borrow_mut().push(line_for_people(&machine));
         machine
     }
+
+    /// Gives a machine a second card, eth1, up and without an address, on a second switch.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn second_card(&self, machine: &Machine) {
+        if !self.switch.exec(&["ip", "link", "show", "sw1"]).is_ok() {
+            let make = "ip link add sw1 type bridge && ip link set sw1 up";
+            let _ = self.switch.sh(make).ok();
+        }
+        connect(&self.switch, machine, ("sw1", "eth1"));
+    }
 }
 
 impl Default for Lab {
@@ -97,21 +109,26 @@ fn line_for_people(machine: &Machine) -> String {
 }
 
 fn plug(switch: &Machine, machine: &Machine, address: &str) {
-    let port = format!("to-{}", machine.name());
+    connect(switch, machine, ("sw0", "eth0"));
+    let _ = machine
+        .exec(&["ip", "address", "add", address, "dev", "eth0"])
+        .ok();
+}
+
+/// Puts a card of a machine into a switch.
+fn connect(switch: &Machine, machine: &Machine, (bridge, card): (&str, &str)) {
+    let port = format!("{bridge}-{}", machine.name());
     // Run from outside the switch's pid namespace: `netns PID` is a number of the caller's.
     let pid = switch.first_pid().to_string();
     let peer = machine.first_pid().to_string();
     let status = std::process::Command::new("nsenter")
         .args(["-t", &pid, "-n", "--", "ip", "link", "add", &port, "up"])
-        .args(["master", "sw0", "type", "veth", "peer", "name", "eth0"])
+        .args(["master", bridge, "type", "veth", "peer", "name", card])
         .args(["netns", &peer])
         .status()
         .or_fail("run nsenter");
     assert!(status.success(), "cannot plug {} in", machine.name());
-    let _ = machine.exec(&["ip", "link", "set", "eth0", "up"]).ok();
-    let _ = machine
-        .exec(&["ip", "address", "add", address, "dev", "eth0"])
-        .ok();
+    let _ = machine.exec(&["ip", "link", "set", card, "up"]).ok();
 }
 
 impl Drop for Lab {

@@ -3,6 +3,7 @@
 mod container;
 mod network;
 mod pair;
+mod route;
 mod start;
 mod update;
 mod values;
@@ -17,6 +18,7 @@ pub(super) use network::{
     ConnectArgs, CreateArgs, DisconnectArgs, InspectArgs, LsArgs, PruneArgs, RmArgs,
 };
 pub(super) use pair::{AllowArgs, DenyArgs, PairArgs};
+pub(super) use route::{RouteAddArgs, RouteArgs, RouteLsArgs, RouteRmArgs, RouteVerb};
 pub(super) use start::{ExecArgs, RunArgs};
 pub(super) use update::UpdateArgs;
 
@@ -64,6 +66,7 @@ pub(super) enum Verb {
     Disconnect(DisconnectArgs),
     Allow(AllowArgs),
     Deny(DenyArgs),
+    Route(RouteArgs),
     Run(Box<RunArgs>),
     Ps(PsArgs),
     Exec(ExecArgs),

@@ -1,7 +1,7 @@
 //! Values of flags that the vocabulary has no type for.
 
 use netd_api::container::ExposedPort;
-use netd_api::{PortRange, Protocol};
+use netd_api::{ParseSubnetError, PortRange, Protocol, Subnet};
 
 /// `KEY=VALUE`, or `KEY` for an empty value, as Docker reads labels and options.
 pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
@@ -26,6 +26,16 @@ pub(super) fn network_mode(text: &str) -> Result<String, String> {
         return Err("expected container:NAME, such as container:web".to_owned());
     }
     word(text)
+}
+
+/// The subnet of another host's containers.
+pub(super) fn other_subnet(text: &str) -> Result<Subnet, String> {
+    text.parse().map_err(|error| match error {
+        ParseSubnetError::HostBits { given, meant } => {
+            format!("{given} has host bits set; the subnet is {meant}")
+        }
+        form @ ParseSubnetError::Form { .. } => form.to_string(),
+    })
 }
 
 /// `NAME=ADDRESS`.

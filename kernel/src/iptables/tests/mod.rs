@@ -7,6 +7,7 @@ pub(crate) mod wish;
 mod goldens;
 mod packets;
 mod packets6;
+mod peers;
 mod real;
 mod real6;
 mod simulated;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use netd_model::ruleset::{EndpointRules, HostRules, NetworkRules};
+use netd_model::ruleset::{EndpointRules, HostRules, NetworkRules, PeerRules};
 use netd_model::{
     EndpointId, IfName, NetworkId, NetworkPair, PortRange, PublishedPort, Ruleset, Subnet,
 };
@@ -104,6 +104,26 @@ pub(crate) fn allowing(wanted: Ruleset, pairs: &[(u8, u8)]) -> Ruleset {
     }
 }
 
+/// A route to `subnet` by `gateway` on `device`; for the networks of these ranks, or for all if there are none.
+pub(crate) fn routing(
+    wanted: Ruleset,
+    (subnet, gateway, device): (&str, &str, &str),
+    (networks, masquerade): (&[u8], bool),
+) -> Ruleset {
+    let ids = networks
+        .iter()
+        .map(|rank| NetworkId::from_bytes([*rank; 32]));
+    let peer = PeerRules {
+        gateway: gateway.parse().unwrap(),
+        device: IfName::new(device).unwrap(),
+        networks: (!networks.is_empty()).then(|| ids.collect()),
+        masquerade,
+    };
+    let mut wanted = wanted;
+    wanted.peers.insert(subnet.parse().unwrap(), peer);
+    wanted
+}
+
 /// One network of each kind, with ports of every sort, and some that may talk.
 pub(crate) fn everything() -> Ruleset {
     let keeps_addresses = |(id, rules): (NetworkId, NetworkRules)| {
@@ -141,7 +161,12 @@ pub(crate) fn everything() -> Ruleset {
         true,
     );
     // An internal network stays closed, and of the ninth nothing is known.
-    allowing(wanted, &[(1, 3), (1, 4), (1, 2), (1, 9)])
+    let wanted = allowing(wanted, &[(1, 3), (1, 4), (1, 2), (1, 9)]);
+    // One peer for all, and one that masquerades for some, of which one is internal and one unknown.
+    let near = ("192.168.200.0/24", "198.51.100.2", "eth0");
+    let far = ("192.168.201.0/24", "198.51.100.2", "eth0");
+    let wanted = routing(wanted, near, (&[], false));
+    routing(wanted, far, (&[3, 2, 9], true))
 }
 
 /// The same in IPv6 besides: a twin of each subnet, address and port.

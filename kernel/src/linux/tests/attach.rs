@@ -69,6 +69,7 @@ fn wish(netns: NetnsId) -> KernelState {
         host: HostState {
             bridges: [(name("br0"), bridge)].into(),
             veths: [(name("veth1"), veth)].into(),
+            routes: Default::default(),
             sysctls: [
                 setting(Sysctl::global("ipv4/ip_forward"), "1"),
                 setting(Sysctl::global("bridge/there-is-no-such"), "1"),
@@ -238,7 +239,7 @@ fn the_time_of_one_attach_is_printed() {
                         },
                         set(&interface),
                         Op::AddRoute {
-                            netns,
+                            netns: Some(netns),
                             route: RouteState {
                                 destination: "0.0.0.0/0".parse().unwrap(),
                                 gateway: ip("172.17.0.1"),

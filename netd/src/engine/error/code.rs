@@ -17,6 +17,7 @@ impl EngineError {
             Self::NetworkExists { .. } | Self::ContainerExists { .. } => ErrorCode::NameTaken,
             Self::Builtin { .. } | Self::Configured { .. } => ErrorCode::Builtin,
             Self::InUse { .. } | Self::ConfigurationInUse { .. } => ErrorCode::NetworkInUse,
+            Self::Way(error) => error.code(),
             Self::Name(_) => ErrorCode::InvalidName,
             Self::NotAPair { .. }
             | Self::Invalid(_)

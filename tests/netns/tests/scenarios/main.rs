@@ -38,6 +38,9 @@ mod s20_names;
 
 mod s21_ports;
 
+mod s23_routes;
+mod two_hosts;
+
 mod s24_from_a_shell;
 
 mod configurations;

@@ -1,0 +1,96 @@
+//! What the host has: its links with their addresses and holders, and where its routes lead. Reads, never changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+
+use netd_model::desired::ROUTE_PROTOCOL;
+use netd_model::{IfName, Subnet};
+
+use super::addresses;
+use super::links::{self, Link};
+use super::{Linux, routes};
+use crate::{HostInterface, HostLink, LinkKind};
+
+/// What [`crate::Kernel::host_links`] promises.
+pub(super) fn host_links(linux: &Linux) -> io::Result<Vec<HostLink>> {
+    let mut session = linux.home.session();
+    let links = links::all(&mut session)?;
+    let addresses = addresses::all(&mut session, None)?;
+    let routes = routes::all(&mut session, None)?;
+    drop(session);
+    let names: BTreeMap<u32, &IfName> = links.iter().map(|link| (link.index, &link.name)).collect();
+    let default_routes: BTreeSet<u32> = routes
+        .iter()
+        .filter(|route| route.destination.prefix() == 0)
+        .filter_map(|route| route.index)
+        .collect();
+    let seen = links.iter().map(|link| HostLink {
+        name: link.name.clone(),
+        kind: kind(link),
+        mark: link.mark,
+        holder: link
+            .bridge
+            .and_then(|holder| names.get(&holder).copied().cloned()),
+        up: link.up,
+        addresses: addresses::of_link(&addresses, link.index),
+        has_default_route: default_routes.contains(&link.index),
+    });
+    Ok(seen.collect())
+}
+
+fn kind(link: &Link) -> LinkKind {
+    match link.kind.as_str() {
+        _ if link.loopback => LinkKind::Loopback,
+        "bridge" => LinkKind::Bridge,
+        "veth" => LinkKind::Veth,
+        _ => LinkKind::Other,
+    }
+}
+
+/// What [`crate::Kernel::routed_subnets`] promises.
+pub(super) fn routed_subnets(linux: &Linux) -> io::Result<Vec<(Subnet, IfName)>> {
+    let mut session = linux.home.session();
+    let links = links::all(&mut session)?;
+    let routes = routes::all(&mut session, None)?;
+    let of_others: BTreeMap<u32, &IfName> = links
+        .iter()
+        .filter(|link| link.mark.is_none())
+        .map(|link| (link.index, &link.name))
+        .collect();
+    let counts = |subnet: &Subnet| match subnet.first() {
+        IpAddr::V4(first) => subnet.prefix() > 0 && !first.is_multicast(),
+        IpAddr::V6(first) => {
+            subnet.prefix() > 0 && !first.is_multicast() && !first.is_unicast_link_local()
+        }
+    };
+    let found: BTreeSet<(Subnet, &IfName)> = routes
+        .iter()
+        .filter(|route| counts(&route.destination) && route.protocol != ROUTE_PROTOCOL)
+        .filter_map(|route| Some((route.destination, *of_others.get(&route.index?)?)))
+        .collect();
+    Ok(found
+        .into_iter()
+        .map(|(subnet, name)| (subnet, name.clone()))
+        .collect())
+}
+
+/// What [`crate::Kernel::host_interface`] promises.
+pub(super) fn host_interface(linux: &Linux, name: &IfName) -> io::Result<Option<HostInterface>> {
+    let mut session = linux.home.session();
+    let Some(link) = links::by_name(&mut session, name)? else {
+        return Ok(None);
+    };
+    let addresses = addresses::all(&mut session, Some(link.index))?;
+    Ok(Some(HostInterface {
+        is_bridge: link.kind == "bridge",
+        mtu_bytes: link.mtu_bytes,
+        addresses: addresses::of_link(&addresses, link.index),
+    }))
+}
+
+/// What [`crate::Kernel::host_addresses`] promises.
+pub(super) fn host_addresses(linux: &Linux) -> io::Result<BTreeSet<IpAddr>> {
+    let found = addresses::all(&mut linux.home.session(), None)?;
+    Ok(found.into_iter().map(|on| on.address.ip()).collect())
+}

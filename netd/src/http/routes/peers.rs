@@ -1,0 +1,42 @@
+//! Paths of routes to containers of other hosts.
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use netd_api::{RouteRequest, RouteView};
+use netd_model::Subnet;
+
+use super::{Answer, App, whole};
+use crate::http::body::{Json, Refusal, Word};
+use crate::http::views;
+
+pub(super) async fn list_routes(Shared(app): Shared<App>) -> Answer<Vec<RouteView>> {
+    let views = app.engine.look(|state| {
+        let routes = state.peer_routes();
+        routes.map(|route| views::route(state, route)).collect()
+    });
+    Ok(axum::Json(views.await?))
+}
+
+pub(super) async fn add_route(
+    Shared(app): Shared<App>,
+    Json(request): Json<RouteRequest>,
+) -> Result<(StatusCode, axum::Json<RouteView>), Refusal> {
+    let engine = std::sync::Arc::clone(&app.engine);
+    let route = whole(async move { engine.add_route(request).await }).await?;
+    let view = app.engine.look(move |state| views::route(state, &route));
+    Ok((StatusCode::CREATED, axum::Json(view.await?)))
+}
+
+pub(super) async fn remove_route(
+    Shared(app): Shared<App>,
+    Word(subnet): Word,
+) -> Result<StatusCode, Refusal> {
+    let subnet: Subnet =
+        subnet
+            .parse()
+            .map_err(|error: netd_model::subnet::ParseSubnetError| {
+                Refusal::invalid(error.to_string())
+            })?;
+    whole(async move { app.engine.remove_route(subnet).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
