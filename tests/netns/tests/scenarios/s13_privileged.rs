@@ -92,12 +92,19 @@ fn s13_an_address_of_the_other_subnet_taken_by_hand_does_not_get_through() {
     nothing_arrived(&lab, &victim);
     // The attack works on a host that does not defend itself.
     let again = format!(
-        "while sleep 0.1; do echo got through | socat -u - UDP-SENDTO:{victim}:9999,bind=172.18.0.99; done"
+        "while sleep 0.1; do echo sent; echo got through | socat -u - UDP-SENDTO:{victim}:9999,bind=172.18.0.99; done"
     );
     let net = programs::built("net").display().to_string();
     let argv = [&net, "exec", "attacker", "--", "sh", "-c", &again];
     let environment = [("NETD_HOST", SOCKET)];
     let attack = lab.h1.spawn(&argv, &environment, "/run/lab/attack.log");
+    // `net exec` asks the daemon for the way in, so the loop has to run before that is killed.
+    eventually("the attack", || {
+        lab.h1
+            .read("/run/lab/attack.log")
+            .contains("sent")
+            .then_some(())
+    });
     lab.h1.kill();
     let _ = lab.h1.sh("iptables -F && iptables -P FORWARD ACCEPT").ok();
     eventually("a line without a defence", || {
