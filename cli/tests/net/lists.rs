@@ -17,36 +17,37 @@ fn network(name: &str, id: &str, labels: &Value) -> Value {
 
 /// Networks `bridge`, `blue`, `red` and `busy`; the containers `web`, which runs, and `old`, which ended.
 fn daemon() -> Daemon {
-    let files = tempfile::tempdir().unwrap();
-    Daemon::new(move |line, _| match line {
-        "GET /networks" => (
-            200,
-            json!([
-                network("bridge", "c8", &json!({})),
-                network("red", "a1", &json!({"ci": "1", "team": "red"})),
-                network("blue", "b2", &json!({"ci": "2"})),
-                network("busy", "d4", &json!({"ci": "3"})),
-            ]),
-        ),
-        "GET /containers" => {
-            let mut web = support::container("web", files.path());
-            web["command"] = json!(["busybox", "httpd", "-f", "-p", "80", "-h", "/run/www"]);
-            web["labels"] = json!({"team": "red"});
-            let mut old = support::container("old", files.path());
-            old["state"] = json!("exited");
-            old["ended"] = json!("2026-11-20T12:00:00Z");
-            old["exit_code"] = json!(3);
-            (200, json!([web, old]))
+    Daemon::with_files(|files| {
+        move |line: &str, _: &Value| match line {
+            "GET /networks" => (
+                200,
+                json!([
+                    network("bridge", "c8", &json!({})),
+                    network("red", "a1", &json!({"ci": "1", "team": "red"})),
+                    network("blue", "b2", &json!({"ci": "2"})),
+                    network("busy", "d4", &json!({"ci": "3"})),
+                ]),
+            ),
+            "GET /containers" => {
+                let mut web = support::container("web", &files);
+                web["command"] = json!(["busybox", "httpd", "-f", "-p", "80", "-h", "/run/www"]);
+                web["labels"] = json!({"team": "red"});
+                let mut old = support::container("old", &files);
+                old["state"] = json!("exited");
+                old["ended"] = json!("2026-11-20T12:00:00Z");
+                old["exit_code"] = json!(3);
+                (200, json!([web, old]))
+            }
+            "POST /containers/prune" => (
+                200,
+                json!({"containers": ["old"], "failures": ["odd: it is stuck"]}),
+            ),
+            line if line == format!("DELETE /networks/{}", "d4".repeat(32)) => {
+                refuse(409, "network_in_use", "network busy is in use by web")
+            }
+            line if line.starts_with("DELETE /networks/") => (204, Value::Null),
+            line => refuse(404, "no_such_path", line),
         }
-        "POST /containers/prune" => (
-            200,
-            json!({"containers": ["old"], "failures": ["odd: it is stuck"]}),
-        ),
-        line if line == format!("DELETE /networks/{}", "d4".repeat(32)) => {
-            refuse(409, "network_in_use", "network busy is in use by web")
-        }
-        line if line.starts_with("DELETE /networks/") => (204, Value::Null),
-        line => refuse(404, "no_such_path", line),
     })
 }
 

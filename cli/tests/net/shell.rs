@@ -11,25 +11,26 @@ use crate::support::{self, Daemon, refuse, stderr, stdout};
 const QUICK: Duration = Duration::from_secs(2);
 
 fn daemon() -> Daemon {
-    let files = tempfile::tempdir().unwrap();
-    Daemon::new(move |line, _| match line {
-        "GET /networks" => {
-            let network = |name: &str| {
-                json!({
-                    "Name": name, "Id": "a1".repeat(32), "Created": "2026-11-20T12:00:00Z", "Scope": "local",
-                    "Driver": "bridge", "EnableIPv6": false,
-                    "IPAM": {"Driver": "default", "Options": null, "Config": []}, "Internal": false,
-                    "Attachable": false, "Ingress": false, "ConfigFrom": {"Network": ""}, "ConfigOnly": false,
-                    "Containers": {}, "Options": {}, "Labels": {},
-                })
-            };
-            (
-                200,
-                json!([network("bridge"), network("lab"), network("land")]),
-            )
+    Daemon::with_files(|files| {
+        move |line: &str, _: &Value| match line {
+            "GET /networks" => {
+                let network = |name: &str| {
+                    json!({
+                        "Name": name, "Id": "a1".repeat(32), "Created": "2026-11-20T12:00:00Z", "Scope": "local",
+                        "Driver": "bridge", "EnableIPv6": false,
+                        "IPAM": {"Driver": "default", "Options": null, "Config": []}, "Internal": false,
+                        "Attachable": false, "Ingress": false, "ConfigFrom": {"Network": ""}, "ConfigOnly": false,
+                        "Containers": {}, "Options": {}, "Labels": {},
+                    })
+                };
+                (
+                    200,
+                    json!([network("bridge"), network("lab"), network("land")]),
+                )
+            }
+            "GET /containers" => (200, json!([support::container("web", &files)])),
+            line => refuse(404, "no_such_path", line),
         }
-        "GET /containers" => (200, json!([support::container("web", files.path())])),
-        line => refuse(404, "no_such_path", line),
     })
 }
 

@@ -33,13 +33,24 @@ impl Daemon {
     pub(crate) fn new(
         answer: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
     ) -> Self {
+        Self::with_files(|_| answer)
+    }
+
+    /// One whose answers tell of files, in a directory that goes with it: the answers themselves stay with threads that
+    /// nobody waits for.
+    pub(crate) fn with_files<A>(make: impl FnOnce(PathBuf) -> A) -> Self
+    where
+        A: Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
+    {
         let directory = tempfile::tempdir().unwrap();
+        let files = directory.path().join("files");
+        std::fs::create_dir(&files).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let daemon = Self {
             directory,
             requests,
         };
-        daemon.listen(answer);
+        daemon.listen(make(files));
         daemon
     }
 
@@ -160,26 +171,27 @@ pub(crate) fn container(name: &str, files: &Path) -> Value {
 
 /// A daemon that takes every container, of the pid that it is registered with.
 pub(crate) fn accepting() -> Daemon {
-    let files = tempfile::tempdir().unwrap();
     let known: Mutex<Option<Value>> = Mutex::new(None);
-    Daemon::new(move |line, body| {
-        let mut known = known.lock().unwrap();
-        match line {
-            "POST /containers" => {
-                let mut view = container("c1", files.path());
-                view["pid"] = body["supervisor_pid"].clone();
-                if let Some(hostname) = body["hostname"].as_str() {
-                    view["hostname"] = hostname.into();
+    Daemon::with_files(|files| {
+        move |line: &str, body: &Value| {
+            let mut known = known.lock().unwrap();
+            match line {
+                "POST /containers" => {
+                    let mut view = container("c1", &files);
+                    view["pid"] = body["supervisor_pid"].clone();
+                    if let Some(hostname) = body["hostname"].as_str() {
+                        view["hostname"] = hostname.into();
+                    }
+                    *known = Some(view.clone());
+                    (201, view)
                 }
-                *known = Some(view.clone());
-                (201, view)
+                "GET /containers/c1" => match &*known {
+                    Some(view) => (200, view.clone()),
+                    None => refuse(404, "container_not_found", "no container c1"),
+                },
+                line if line.ends_with("/exit") || line.starts_with("DELETE") => (204, Value::Null),
+                line => refuse(404, "no_such_path", line),
             }
-            "GET /containers/c1" => match &*known {
-                Some(view) => (200, view.clone()),
-                None => refuse(404, "container_not_found", "no container c1"),
-            },
-            line if line.ends_with("/exit") || line.starts_with("DELETE") => (204, Value::Null),
-            line => refuse(404, "no_such_path", line),
         }
     })
 }

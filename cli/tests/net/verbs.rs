@@ -60,47 +60,48 @@ fn network(name: &str, id: &str, driver: &str) -> Value {
 
 /// A daemon with the networks `none`, `host` and `bridge`, and the container `c1`.
 fn daemon() -> Daemon {
-    let files = tempfile::tempdir().unwrap();
-    Daemon::new(move |line, _| {
-        let networks = [
-            network("none", "1f", "null"),
-            network("host", "d9", "host"),
-            bridge(),
-        ];
-        match line {
-            "GET /networks" => (200, json!(networks)),
-            "GET /networks/bridge" => (200, bridge()),
-            "GET /containers/c1" => (200, support::container("c1", files.path())),
-            "GET /containers" => (200, json!([support::container("c1", files.path())])),
-            "POST /networks" => {
-                let id = "ab".repeat(32);
-                (201, json!({"id": id, "warnings": ["no IPv6 here"]}))
+    Daemon::with_files(|files| {
+        move |line: &str, _: &Value| {
+            let networks = [
+                network("none", "1f", "null"),
+                network("host", "d9", "host"),
+                bridge(),
+            ];
+            match line {
+                "GET /networks" => (200, json!(networks)),
+                "GET /networks/bridge" => (200, bridge()),
+                "GET /containers/c1" => (200, support::container("c1", &files)),
+                "GET /containers" => (200, json!([support::container("c1", &files)])),
+                "POST /networks" => {
+                    let id = "ab".repeat(32);
+                    (201, json!({"id": id, "warnings": ["no IPv6 here"]}))
+                }
+                "DELETE /networks/lab" => (204, Value::Null),
+                "DELETE /networks/bridge" => refuse(403, "builtin", "network bridge is built in"),
+                "POST /networks/prune" => (
+                    200,
+                    json!({"networks": ["lab"], "failures": ["cannot remove old: it is stuck"]}),
+                ),
+                "GET /version" => (200, json!({"version": "9.9.9", "api": 1})),
+                "GET /events" => (
+                    200,
+                    json!({"time": "t", "kind": "network", "action": "create", "id": "1", "name": "n", "attributes": {}}),
+                ),
+                line if line.starts_with("GET /networks/") => refuse(
+                    404,
+                    "network_not_found",
+                    &format!("no network {}", &line[14..]),
+                ),
+                line if line.starts_with("GET /containers/") => {
+                    refuse(404, "container_not_found", "no such container")
+                }
+                line if line.ends_with("/disconnect") => (204, Value::Null),
+                "POST /networks/lab/allow" | "POST /networks/lab/deny" => (204, Value::Null),
+                line if line.ends_with("/connect") => {
+                    refuse(409, "address_taken", "10.0.0.9 is held by db")
+                }
+                line => refuse(404, "no_such_path", line),
             }
-            "DELETE /networks/lab" => (204, Value::Null),
-            "DELETE /networks/bridge" => refuse(403, "builtin", "network bridge is built in"),
-            "POST /networks/prune" => (
-                200,
-                json!({"networks": ["lab"], "failures": ["cannot remove old: it is stuck"]}),
-            ),
-            "GET /version" => (200, json!({"version": "9.9.9", "api": 1})),
-            "GET /events" => (
-                200,
-                json!({"time": "t", "kind": "network", "action": "create", "id": "1", "name": "n", "attributes": {}}),
-            ),
-            line if line.starts_with("GET /networks/") => refuse(
-                404,
-                "network_not_found",
-                &format!("no network {}", &line[14..]),
-            ),
-            line if line.starts_with("GET /containers/") => {
-                refuse(404, "container_not_found", "no such container")
-            }
-            line if line.ends_with("/disconnect") => (204, Value::Null),
-            "POST /networks/lab/allow" | "POST /networks/lab/deny" => (204, Value::Null),
-            line if line.ends_with("/connect") => {
-                refuse(409, "address_taken", "10.0.0.9 is held by db")
-            }
-            line => refuse(404, "no_such_path", line),
         }
     })
 }
@@ -260,19 +261,20 @@ fn allow_and_deny_name_both_networks_and_say_nothing() {
 
 #[test]
 fn disconnect_finds_the_container_by_its_namespace() {
-    let files = tempfile::tempdir().unwrap();
     let own = std::process::id();
-    let daemon = Daemon::new(move |line, _| match line {
-        "GET /containers" => {
-            let mut sharing = support::container("sharing", files.path());
-            sharing["id"] = json!("aa".repeat(32));
-            sharing["namespace"] = json!("container:x");
-            sharing["pid"] = json!(own);
-            let mut holding = support::container("c1", files.path());
-            holding["pid"] = json!(own);
-            (200, json!([sharing, holding]))
+    let daemon = Daemon::with_files(|files| {
+        move |line: &str, _: &Value| match line {
+            "GET /containers" => {
+                let mut sharing = support::container("sharing", &files);
+                sharing["id"] = json!("aa".repeat(32));
+                sharing["namespace"] = json!("container:x");
+                sharing["pid"] = json!(own);
+                let mut holding = support::container("c1", &files);
+                holding["pid"] = json!(own);
+                (200, json!([sharing, holding]))
+            }
+            _ => (204, Value::Null),
         }
-        _ => (204, Value::Null),
     });
     let path = format!("/proc/{own}/ns/net");
     let pid = format!("pid:{own}");
