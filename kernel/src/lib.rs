@@ -11,6 +11,8 @@ pub mod iptables;
 pub mod linux;
 pub mod nftables;
 
+pub mod succession;
+
 mod error;
 mod family;
 mod host;

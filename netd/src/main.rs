@@ -16,9 +16,10 @@ use netd::engine::{Engine, Ground};
 use netd::http;
 use netd::store::Sqlite;
 use netd_kernel::Firewall;
-use netd_kernel::iptables::{ChainPrefix, Disabled, Iptables};
+use netd_kernel::iptables::{ChainPrefix, Disabled, FormerIptables, Iptables};
 use netd_kernel::linux::Linux;
-use netd_kernel::nftables::Nftables;
+use netd_kernel::nftables::{FormerNftables, Nftables};
+use netd_kernel::succession::{Former, Succession};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
@@ -261,7 +262,8 @@ fn firewall(settings: &Settings) -> anyhow::Result<Arc<dyn Firewall>> {
         return Ok(Arc::new(Disabled));
     }
     if settings.firewall_backend == Backend::Nftables {
-        return Ok(Arc::new(Nftables::open()?));
+        let former = FormerIptables::find()?.map(|former| Box::new(former) as Box<dyn Former>);
+        return Ok(Arc::new(Succession::new(Nftables::open()?, former)));
     }
     let prefix = match settings.chain_prefix {
         Some(prefix) => prefix,
@@ -273,5 +275,9 @@ fn firewall(settings: &Settings) -> anyhow::Result<Arc<dyn Firewall>> {
         }
         None => ChainPrefix::Docker,
     };
-    Ok(Arc::new(Iptables::open(prefix, None)?))
+    let former = FormerNftables::find()?.map(|former| Box::new(former) as Box<dyn Former>);
+    Ok(Arc::new(Succession::new(
+        Iptables::open(prefix, None)?,
+        former,
+    )))
 }

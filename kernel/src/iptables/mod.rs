@@ -22,6 +22,7 @@ mod arrange;
 mod canonical;
 mod disabled;
 mod evidence;
+mod former;
 mod peers;
 mod plan;
 mod program;
@@ -37,6 +38,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use netd_model::Ruleset;
 
 pub use disabled::Disabled;
+pub use former::FormerIptables;
 pub use names::{ChainNames, ChainPrefix};
 pub use program::Flavour;
 pub use render::render;
@@ -193,16 +195,23 @@ impl Firewall for Iptables {
     }
 }
 
+/// Whether Docker's chains have rules, of which none is netd's.
 fn is_foreign(standing: &Standing) -> bool {
     let names = ChainPrefix::Docker.names();
+    rules_in(standing, &names).next().is_some() && !is_netd_s(standing, &names)
+}
+
+/// Whether the chains of these names have rules that no Docker makes.
+fn is_netd_s(standing: &Standing, names: &ChainNames) -> bool {
+    rules_in(standing, names).any(|rule| {
+        rule.starts_with("-m conntrack --ctstate DNAT -j RETURN")
+            || rule.ends_with("-m conntrack ! --ctstate DNAT -j DROP")
+    })
+}
+
+fn rules_in<'a>(standing: &'a Standing, names: &ChainNames) -> impl Iterator<Item = &'a str> {
     let filter = [names.ports, names.stage_1, names.stage_2]
         .into_iter()
         .flat_map(|chain| standing.rules(Table::Filter, chain));
-    let nat = standing.rules(Table::Nat, names.ports);
-    let rules: Vec<&str> = filter.chain(nat).collect();
-    let is_ours = |rule: &&str| {
-        rule.starts_with("-m conntrack --ctstate DNAT -j RETURN")
-            || rule.ends_with("-m conntrack ! --ctstate DNAT -j DROP")
-    };
-    !rules.is_empty() && !rules.iter().any(is_ours)
+    filter.chain(standing.rules(Table::Nat, names.ports))
 }

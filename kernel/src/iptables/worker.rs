@@ -60,6 +60,15 @@ impl Worker {
         standing.is_none_or(|standing| standing.has_rules_of(&self.names))
     }
 
+    /// Has the programs read this, whatever stands.
+    ///
+    /// # Errors
+    /// As [`Programs::restore`].
+    pub(super) fn restore(&mut self, text: &str) -> Result<(), FirewallError> {
+        (self.standing, self.applied) = (None, None);
+        self.programs.restore(text)
+    }
+
     /// What to put back when the first apply fails.
     pub(super) fn assume_applied(&mut self, rules: Rules) {
         self.applied = Some(rules);

@@ -46,11 +46,14 @@ pub(super) fn chains() -> Vec<Chain> {
         hooked("guard", ("filter", PREROUTING, -300), guard()),
         hooked("prerouting", ("nat", PREROUTING, TRANSLATION), arriving()),
         hooked("output", ("nat", OUTPUT, TRANSLATION), asked_by_host()),
-        hooked("forward", ("filter", FORWARD, 0), forward()),
+        hooked(FORWARDING, ("filter", FORWARD, 0), forward()),
         hooked("postrouting", ("nat", POSTROUTING, 100), leaving()),
     ]);
     chains
 }
+
+/// The chain that forwarded packets come to; its first rule leads to the user's.
+pub(super) const FORWARDING: &str = "forward";
 
 /// The chain for neighbours that are kept apart.
 pub(super) const NEIGHBOURS: &str = "neighbours";

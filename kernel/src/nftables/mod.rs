@@ -17,6 +17,7 @@ mod sets;
 mod elements;
 
 pub(crate) mod batch;
+mod former;
 mod standing;
 
 #[cfg(test)]
@@ -36,6 +37,8 @@ use self::sets::Set;
 use self::standing::StandingRule;
 use crate::linux::session::Session;
 use crate::{Firewall, FirewallError};
+
+pub use former::FormerNftables;
 
 /// The name of netd's table, of family inet.
 const TABLE: &str = "netd";

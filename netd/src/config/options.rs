@@ -50,7 +50,7 @@ pub struct Options {
     /// IPv6 gateway for containers of the network "bridge", instead of docker0
     #[arg(long, value_name = "ADDRESS")]
     pub default_gateway_v6: Option<IpAddr>,
-    /// Host address that ports are published on [default: 0.0.0.0, and [::] for containers with IPv6]
+    /// Host address that ports are published on [default: 0.0.0.0, and for containers with IPv6 also ::]
     #[arg(long, value_name = "ADDRESS")]
     pub ip: Option<IpAddr>,
     /// Turn on forwarding of packets: of IPv6 only once a network has it [default: true]

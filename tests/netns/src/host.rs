@@ -21,7 +21,8 @@ pub const DATA_ROOT: &str = "/run/netd/data";
 /// The daemon's volatile files inside the machine.
 pub const STATE_DIR: &str = "/run/netd/state";
 
-const CONFIG_FILE: &str = "/run/netd/daemon.json";
+/// The daemon's configuration inside the machine.
+pub const CONFIG_FILE: &str = "/run/netd/daemon.json";
 const LOG: &str = "/run/lab/netd.log";
 const NOTIFY_SOCKET: &str = "/run/lab/notify";
 

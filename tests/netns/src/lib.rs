@@ -30,7 +30,7 @@ pub mod baseline;
 
 pub mod programs;
 
-pub use host::{Host, HostOptions};
+pub use host::{CONFIG_FILE, Host, HostOptions};
 pub use lab::Lab;
 pub use machine::Machine;
 pub use process::{Background, Ran};

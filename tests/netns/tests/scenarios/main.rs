@@ -30,6 +30,8 @@ mod s16_own_subnets;
 
 mod ipv6;
 
+mod ipv6_reach;
+
 mod s18_inspect;
 
 mod s19_refusals;

@@ -178,6 +178,51 @@ fn s12_a_daemon_that_starts_on_what_it_left_changes_nothing() {
     }
 }
 
+/// From iptables to a table of netd's own and back, each time with the other's rules gone in the end.
+#[test]
+fn s12_no_packet_is_lost_when_the_firewall_becomes_one_of_another_kind() {
+    let stage = Stage::new();
+    let user = ["-A", "DOCKER-USER", "-s", "203.0.113.9/32", "-j", "DROP"];
+    let mut line = vec!["iptables"];
+    line.extend(user);
+    let _ = stage.lab.h1.exec(&line).ok();
+    for backend in ["nftables", "iptables", "nftables"] {
+        stage.nothing_is_lost(|lab| {
+            let config = format!(r#"{{"firewall-backend": "{backend}"}}"#);
+            lab.h1.kill();
+            lab.h1.write(netns_tests::CONFIG_FILE, &config);
+            lab.h1.start();
+        });
+        let lab = &stage.lab;
+        let rules = lab.h1.all_rules();
+        let docker = |rule: &&String| rule.contains("DOCKER") && !rule.contains("DOCKER-USER");
+        let chains: Vec<&String> = rules.iter().filter(docker).collect();
+        let tables = lab.h1.exec(&["nft", "list", "tables"]).ok().stdout;
+        let own = tables.lines().any(|line| line == "table inet netd");
+        assert_eq!(
+            (chains.is_empty(), own),
+            match backend {
+                "nftables" => (true, true),
+                _ => (false, false),
+            },
+            "{backend}: {chains:#?} {tables}"
+        );
+        assert!(
+            rules.iter().any(|rule| *rule == user.join(" ")),
+            "{rules:#?}"
+        );
+        let policy = rules.iter().any(|rule| rule == ":FORWARD DROP");
+        assert_eq!(policy, backend == "iptables", "{rules:#?}");
+        // What is closed stays closed.
+        let direct = format!("{}:7000", lab.h1.address_of("server", "app"));
+        let ask = format!("exec 3<>/dev/tcp/{}", direct.replace(':', "/"));
+        let blocked = lab
+            .h1
+            .in_container("other", &["timeout", "1", "bash", "-c", &ask]);
+        assert!(!blocked.is_ok(), "{backend}: {blocked}");
+    }
+}
+
 /// Without its rules FORWARD drops, so nothing gets by: closed rather than open. What TCP had to say arrives
 /// nevertheless, and of UDP exactly what was sent meanwhile is lost.
 #[test]
