@@ -72,7 +72,7 @@ pub trait Kernel: Send + Sync + 'static {
     /// Identity of the daemon's own namespace.
     fn own_netns(&self) -> NetnsId;
 
-    /// Reports all links with marks, whoever's, netd's own routes, and besides them the links, parameters and pinned sandboxes that
+    /// Reports all links with marks, whoever's, netd's own routes, and besides them the links, cards, parameters and pinned sandboxes that
     /// `about` names. A sandbox that is not pinned is left out.
     ///
     /// A parameter that is absent and may be ([`netd_model::desired::Sysctl::is_optional`]) is reported as `about`
@@ -254,8 +254,8 @@ pub enum KernelEvent {
     SandboxAnchored(NetnsId, Anchor),
     /// A link with a mark appeared, changed or vanished.
     LinkChanged(IfName),
-    /// Addresses or routes of the host changed.
-    HostRoutesChanged,
+    /// Addresses, routes or links without a mark changed.
+    HostChanged,
     /// Someone changed netfilter rules.
     RulesChanged,
     /// Events were lost: look at everything.

@@ -83,6 +83,11 @@ impl Machine for FakeMachine {
         self.world.add_foreign_link(name, true, addresses);
     }
 
+    fn add_card(&mut self, name: &IfName) {
+        self.world.add_foreign_link(name, false, &[]);
+        self.world.take_off(name);
+    }
+
     fn add_route(&mut self, to: Subnet, interface: &IfName) {
         self.world.add_host_route(to, interface);
     }

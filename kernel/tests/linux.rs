@@ -185,6 +185,13 @@ impl Machine for LinuxMachine {
         }
     }
 
+    fn add_card(&mut self, name: &IfName) {
+        let name = name.as_str();
+        let far = format!("{name}-far");
+        let pair = ["type", "veth", "peer", "name", &far];
+        run("ip", &[&["link", "add", name], &pair[..]].concat());
+    }
+
     fn add_route(&mut self, to: Subnet, interface: &IfName) {
         let to = to.to_string();
         run("ip", &["route", "add", &to, "dev", interface.as_str()]);

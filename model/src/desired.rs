@@ -142,6 +142,8 @@ pub struct HostState {
     pub bridges: BTreeMap<IfName, BridgeState>,
     /// Host ends of veth pairs by name.
     pub veths: BTreeMap<IfName, VethState>,
+    /// Cards of the host that are ports of bridges, by name. One that is not plugged in is absent.
+    pub uplinks: BTreeMap<IfName, UplinkState>,
     /// Routes that netd set: those of protocol [`ROUTE_PROTOCOL`] in the main table.
     pub routes: BTreeSet<RouteState>,
     /// Kernel parameters of the namespace.
@@ -187,6 +189,15 @@ pub struct VethState {
     pub peer: Option<NetnsId>,
     /// Name of the other end at creation. An observer reports what it can see; `None` if the end is not there.
     pub peer_name: Option<IfName>,
+}
+
+/// A card of the host, which bears nobody's mark. It is made a port and brought up, and otherwise left as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkState {
+    /// The bridge, bond or other device that it is a port of.
+    pub holder: Option<IfName>,
+    /// Administrative state.
+    pub up: bool,
 }
 
 /// Objects in one container's namespace.

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::desired::{
-    BridgeState, InterfaceState, KernelState, LinkChange, Mark, NetnsId, Op, Sysctl, VethState,
+    BridgeState, InterfaceState, KernelState, LinkChange, Mark, NetnsId, Op, Sysctl, UplinkState,
+    VethState,
 };
 use crate::{IfName, InstanceId};
 
@@ -15,8 +16,8 @@ mod sandbox;
 
 /// Steps that turn `observed` into `desired`, in an order in which they can be made.
 ///
-/// Gone is first: names and addresses become free before they are used again. Then the host's parameters, bridges and
-/// routes, then each sandbox. Parameters come before the interface that they govern goes up, and an interface comes up after
+/// Gone is first: names and addresses become free before they are used again. Then the host's parameters, bridges, cards
+/// and routes, then each sandbox. Parameters come before the interface that they govern goes up, and an interface comes up after
 /// its addresses are there. Equal states give no steps.
 ///
 /// `desired` may be a fragment, if `observed` is the same fragment of what there is. Sandboxes that are only in
@@ -38,6 +39,9 @@ pub fn diff(desired: &KernelState, observed: &KernelState, instance: InstanceId)
         if let Some(there) = plan.standing_veth(name, veth) {
             plan.adjust_veth(name, veth, there);
         }
+    }
+    for (name, uplink) in &desired.host.uplinks {
+        plan.join_uplink(name, uplink);
     }
     let routes = (&desired.host.routes, &observed.host.routes);
     plan.bring_routes(None, routes, Age::Standing);
@@ -206,6 +210,24 @@ impl<'a> Plan<'a> {
             bridge: moved.then(|| wished.bridge.clone()),
             hairpin: setting(wished.hairpin, there.hairpin),
             isolated: setting(wished.isolated, there.isolated),
+            ..LinkChange::default()
+        };
+        self.set_link(None, name, change);
+    }
+
+    /// Makes a card that is plugged in a port of its bridge. One that somebody else made a port stays his.
+    fn join_uplink(&mut self, name: &IfName, wished: &UplinkState) {
+        let Some(there) = self.observed.host.uplinks.get(name) else {
+            return;
+        };
+        let holder = there.holder.as_ref();
+        let holder = holder.filter(|holder| !self.doomed.contains_key(holder));
+        if holder.is_some() && holder != wished.holder.as_ref() {
+            return;
+        }
+        let change = LinkChange {
+            bridge: holder.is_none().then(|| wished.holder.clone()),
+            up: wished_unless(there.up, wished.up),
             ..LinkChange::default()
         };
         self.set_link(None, name, change);

@@ -30,7 +30,7 @@ pub use ipnetwork::IpNetwork;
 pub use mac::Mac;
 pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName};
 pub use network::{DriverSpec, Network, NetworkPair, Policy, PoolSpec};
-pub use peer::PeerRoute;
+pub use peer::{PeerRoute, Uplink};
 pub use port::{PortRange, Protocol, PublishRequest, PublishedPort};
 pub use reach::{GatewayMode, InterfacePrefix, OpenPort, Reach};
 pub use ruleset::Ruleset;

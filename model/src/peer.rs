@@ -1,4 +1,4 @@
-//! Routes to container subnets of other hosts: the peers of this one.
+//! Ways to containers of other hosts: routes to their subnets, and cards that join a network here with one there.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -39,4 +39,15 @@ impl PeerRoute {
         let said = |route: &Self| (route.subnet, route.gateway, route.masquerade);
         said(self) == said(other) && self.networks == other.networks
     }
+}
+
+/// A card of the host that is a port of a network's bridge: the wire behind it belongs to the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// The card; it is on one network at most.
+    pub device: IfName,
+    /// The network.
+    pub network: NetworkId,
+    /// How far its life has come: `Attaching` while it joins, `Detaching` while it leaves.
+    pub phase: Phase,
 }

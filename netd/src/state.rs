@@ -7,6 +7,7 @@ mod apply;
 mod companions;
 mod ports;
 mod routes;
+mod uplinks;
 
 pub use ports::PortTable;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use netd_ipam::Pool;
 use netd_model::{
     Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, NetnsId,
-    Network, NetworkId, NetworkName, NetworkPair, PeerRoute, Phase, Subnet,
+    Network, NetworkId, NetworkName, NetworkPair, PeerRoute, Phase, Subnet, Uplink,
 };
 
 use crate::store::{Change, Reservation, Snapshot};
@@ -46,6 +47,7 @@ pub struct State {
     reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
     ports: PortTable,
     peer_routes: BTreeMap<Subnet, Arc<PeerRoute>>,
+    uplinks: BTreeMap<IfName, Arc<Uplink>>,
     next_rank: u64,
 }
 
@@ -82,6 +84,7 @@ impl State {
             reservations: BTreeMap::new(),
             ports: PortTable::default(),
             peer_routes: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
             next_rank: 1,
         };
         let networks = snapshot.networks.into_iter().map(Change::PutNetwork);
@@ -93,12 +96,14 @@ impl State {
             .map(Change::PutReservation);
         let allowances = snapshot.allowances.into_iter().map(Change::Allow);
         let routes = snapshot.routes.into_iter().map(Change::PutRoute);
+        let uplinks = snapshot.uplinks.into_iter().map(Change::PutUplink);
         for change in networks
             .chain(containers)
             .chain(endpoints)
             .chain(reservations)
             .chain(allowances)
             .chain(routes)
+            .chain(uplinks)
         {
             state.apply(&change);
         }

@@ -76,6 +76,21 @@ pub(super) fn routes() -> ArgValueCandidates {
     })
 }
 
+/// Cards of the host, by the files of this network namespace; the daemon's own links have an alias.
+pub(super) fn cards() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let links = std::fs::read_dir("/sys/class/net").into_iter().flatten();
+        let is_card = |link: &std::fs::DirEntry| {
+            let alias = std::fs::read_to_string(link.path().join("ifalias"));
+            let is_ours = alias.is_ok_and(|alias| alias.starts_with("netd:"));
+            let is_inner = link.file_name() == "lo" || link.path().join("bridge").exists();
+            !is_ours && !is_inner
+        };
+        let names = links.flatten().filter(is_card).map(|link| link.file_name());
+        names.map(CompletionCandidate::new).collect()
+    })
+}
+
 /// What `inspect` takes: a network, or any container.
 pub(super) fn either() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

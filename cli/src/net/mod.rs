@@ -94,6 +94,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Allow(args) => networks::allow(&client()?, args.pair),
         Verb::Deny(args) => networks::deny(&client()?, args.pair),
         Verb::Route(args) => routes::route(&client()?, args),
+        Verb::Uplink(args) => routes::uplink(&client()?, args),
         Verb::Ps(args) => containers::list(&client()?, &args),
         Verb::Stop(args) => containers::stop(&client()?, &args),
         Verb::Port(args) => containers::port(&client()?, &args),

@@ -1,9 +1,9 @@
-//! The verbs of what leads to other hosts: `route add`, `route rm`, `route ls`.
+//! The verbs of what leads to other hosts: `route add`, `route rm`, `route ls`, `uplink`.
 
-use netd_api::{Client, RouteRequest, RouteView};
+use netd_api::{Client, RouteRequest, RouteView, UplinkRequest};
 use serde_json::{Value, json};
 
-use super::args::{RouteAddArgs, RouteArgs, RouteLsArgs, RouteRmArgs, RouteVerb};
+use super::args::{RouteAddArgs, RouteArgs, RouteLsArgs, RouteRmArgs, RouteVerb, UplinkArgs};
 use super::failure::Failure;
 use super::format::Format;
 use super::networks::{each, pretty};
@@ -39,6 +39,15 @@ fn remove(client: &Client, args: &RouteRmArgs) -> Result<(), Failure> {
         client.remove_route(*subnet)?;
         Ok(out::print(&format!("{subnet}\n"))?)
     })
+}
+
+/// `net uplink`.
+pub(super) fn uplink(client: &Client, args: UplinkArgs) -> Result<(), Failure> {
+    let (network, device, force) = (args.network, args.device, args.force);
+    if args.rm {
+        return Ok(client.remove_uplink(&network, &device)?);
+    }
+    Ok(client.add_uplink(&network, &UplinkRequest { device, force })?)
 }
 
 fn list(client: &Client, args: &RouteLsArgs) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netd_model::desired::{
     BridgeState, HostState, InterfaceState, KernelState, RouteState, SandboxState, Sysctl,
-    VethState,
+    UplinkState, VethState,
 };
 use netd_model::{IfName, NetnsId, Subnet};
 
@@ -25,6 +25,14 @@ impl Machine {
             sandboxes: BTreeMap::new(),
         };
         state.host.sysctls = self.read_sysctls(self.host, &about.host.sysctls);
+        let links = self.host().into_iter().flat_map(|host| &host.links);
+        let asked = links.filter(|(name, _)| about.host.uplinks.contains_key(name));
+        let uplink = |(name, link): (&IfName, &Link)| {
+            let holder = link.port.as_ref().map(|port| port.bridge.clone());
+            let up = link.up;
+            (name.clone(), UplinkState { holder, up })
+        };
+        state.host.uplinks = asked.map(uplink).collect();
         for (netns, asked) in &about.sandboxes {
             if let Some(namespace) = self.namespaces.get(netns).filter(|_| known(netns)) {
                 let mut sandbox = sandbox_state(namespace);

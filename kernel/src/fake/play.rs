@@ -117,7 +117,7 @@ impl World {
         self.play(|machine| {
             let gone = machine.remove_link(machine.host, name);
             machine.tell_links(gone);
-            machine.events.push(KernelEvent::HostRoutesChanged);
+            machine.events.push(KernelEvent::HostChanged);
         });
     }
 
@@ -147,8 +147,20 @@ impl World {
             let host = machine.namespaces.get_mut(&machine.host);
             if let Some(host) = host.filter(|host| host.links.contains_key(interface)) {
                 host.routes.insert(subnet, route);
-                machine.events.push(KernelEvent::HostRoutesChanged);
+                machine.events.push(KernelEvent::HostChanged);
             }
+        });
+    }
+
+    /// Takes a link of the host off its bridge, and sets it down.
+    pub fn take_off(&self, name: &IfName) {
+        self.play(|machine| {
+            let host = machine.namespaces.get_mut(&machine.host);
+            if let Some(link) = host.and_then(|host| host.links.get_mut(name)) {
+                link.port = None;
+                link.set_up(false);
+            }
+            machine.events.push(KernelEvent::HostChanged);
         });
     }
 
@@ -158,7 +170,7 @@ impl World {
             if let Some(host) = machine.namespaces.get_mut(&machine.host) {
                 host.routes.remove(&subnet);
             }
-            machine.events.push(KernelEvent::HostRoutesChanged);
+            machine.events.push(KernelEvent::HostChanged);
         });
     }
 
@@ -178,7 +190,7 @@ impl World {
             link.up = true;
             link.addresses = addresses.iter().copied().collect();
             machine.add_link(machine.host, name, link);
-            machine.events.push(KernelEvent::HostRoutesChanged);
+            machine.events.push(KernelEvent::HostChanged);
         });
     }
 

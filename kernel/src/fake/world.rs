@@ -171,6 +171,14 @@ impl World {
             .collect()
     }
 
+    /// The bridge that a link of the host is a port of.
+    #[must_use]
+    pub fn holder_of(&self, name: &IfName) -> Option<IfName> {
+        let inner = self.lock();
+        let port = inner.machine.host()?.links.get(name)?.port.as_ref()?;
+        Some(port.bridge.clone())
+    }
+
     /// The firewall rules that stand.
     #[must_use]
     pub fn rules(&self) -> Ruleset {

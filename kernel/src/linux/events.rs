@@ -141,7 +141,7 @@ impl Sources {
 #[derive(Default)]
 struct Heard {
     links: BTreeSet<IfName>,
-    routes: bool,
+    host: bool,
     rules: bool,
     overrun: bool,
     /// When the first notice came, and the last.
@@ -154,7 +154,7 @@ impl Heard {
         let flags = [
             (heard.overrun, KernelEvent::Overrun),
             (heard.rules, KernelEvent::RulesChanged),
-            (heard.routes, KernelEvent::HostRoutesChanged),
+            (heard.host, KernelEvent::HostChanged),
         ];
         let links = heard.links.into_iter().map(KernelEvent::LinkChanged);
         flags
@@ -266,12 +266,14 @@ impl Watcher {
     fn take_notices(&mut self, length: usize) {
         for message in Messages(&self.buffer[..length]) {
             match message.kind {
-                libc::RTM_NEWLINK | libc::RTM_DELLINK => {
-                    let link = read_link(message.payload).filter(|link| link.mark.is_some());
-                    self.heard.links.extend(link.map(|link| link.name));
-                }
+                libc::RTM_NEWLINK | libc::RTM_DELLINK => match read_link(message.payload) {
+                    Some(link) if link.mark.is_some() => {
+                        self.heard.links.insert(link.name);
+                    }
+                    _ => self.heard.host = true,
+                },
                 libc::RTM_NEWADDR | libc::RTM_DELADDR | libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
-                    self.heard.routes = true;
+                    self.heard.host = true;
                 }
                 _ => {}
             }
@@ -281,6 +283,6 @@ impl Watcher {
 
 impl Heard {
     fn any(&self) -> bool {
-        self.overrun || self.rules || self.routes || !self.links.is_empty()
+        self.overrun || self.rules || self.host || !self.links.is_empty()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use netd_model::desired::{
     BridgeState, HostState, InterfaceState, KernelState, ROUTE_PROTOCOL, RouteState, SandboxState,
-    Sysctl, VethState,
+    Sysctl, UplinkState, VethState,
 };
 use netd_model::{IfName, NetnsId};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -123,6 +123,17 @@ fn host(
             }
             _ => {}
         }
+    }
+    for link in links
+        .iter()
+        .filter(|link| about.uplinks.contains_key(&link.name))
+    {
+        let holder = link.bridge.and_then(|index| names.get(&index).copied());
+        let uplink = UplinkState {
+            holder: holder.cloned(),
+            up: link.up,
+        };
+        state.uplinks.insert(link.name.clone(), uplink);
     }
     Ok(state)
 }

@@ -1,7 +1,7 @@
 //! Promises about bridges: their ports, what they keep, and those of others.
 
 use netd_kernel::KernelError;
-use netd_model::desired::{KernelState, LinkChange, Mark};
+use netd_model::desired::{KernelState, LinkChange, Mark, UplinkState};
 use netd_model::{EndpointId, Mac, Op};
 
 use super::Machine;
@@ -184,4 +184,45 @@ pub fn a_bridge_has_1023_ports(machine: &mut dyn Machine) {
     // EXFULL (errno-base: 54 on Linux).
     assert_eq!(source.raw_os_error(), Some(54));
     assert_eq!(machine.links().len(), 1024);
+}
+
+pub fn a_card_joins_a_bridge_and_what_is_another_s_stays_there(machine: &mut dyn Machine) {
+    let (card, net) = (name("eth7"), Net::new(1));
+    let mut wished = KernelState::default();
+    add_bridge(&mut wished, &net);
+    let uplink = UplinkState {
+        holder: Some(net.bridge()),
+        up: true,
+    };
+    wished.host.uplinks.insert(card.clone(), uplink.clone());
+    // Not plugged in: nothing to be done.
+    bring(machine, &wished);
+    machine.add_card(&card);
+    bring(machine, &wished);
+    let seen = |machine: &dyn Machine| {
+        let observed = machine.kernel().observe(&wished).unwrap();
+        observed.host.uplinks[&card].clone()
+    };
+    assert_eq!(seen(machine), uplink);
+    // It loses its bridge, and finds it again when that is made anew.
+    machine.remove_link(&net.bridge());
+    assert_eq!(seen(machine).holder, None);
+    bring(machine, &wished);
+    assert_eq!(seen(machine), uplink);
+    // Nobody wishes for it any more, and it is no link of netd's: it stays where it is.
+    let mut without = wished.clone();
+    without.host.uplinks.clear();
+    assert_eq!(steps(machine, &without), []);
+    // Somebody else has it.
+    let stranger = name("br9");
+    machine.add_foreign_bridge(&stranger, &[]);
+    let change = LinkChange {
+        bridge: Some(Some(stranger.clone())),
+        ..LinkChange::default()
+    };
+    let name = card.clone();
+    let taken = [Op::SetLink { name, change }];
+    machine.kernel().apply(&taken).unwrap();
+    assert_eq!(steps(machine, &wished), []);
+    assert_eq!(seen(machine).holder, Some(stranger));
 }

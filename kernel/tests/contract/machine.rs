@@ -35,6 +35,8 @@ pub trait Machine {
     fn open_in_a_process(&mut self, path: Option<&Path>) -> (u32, u32);
     /// Adds a bridge that is up and that nobody marked.
     fn add_foreign_bridge(&mut self, name: &IfName, addresses: &[IpNetwork]);
+    /// Adds a card that is down and that nobody marked.
+    fn add_card(&mut self, name: &IfName);
     /// Adds a route of the host.
     fn add_route(&mut self, to: Subnet, interface: &IfName);
     /// Removes a link of the host.

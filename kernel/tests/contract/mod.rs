@@ -39,6 +39,7 @@ macro_rules! contract_suite {
             only_a_bridge_has_ports,
             a_deleted_bridge_cuts_its_ports_off,
             a_bridge_keeps_its_mac_and_mtu_as_ports_come_and_go,
+            a_card_joins_a_bridge_and_what_is_another_s_stays_there,
             a_filtered_bridge_stays_so_until_it_is_changed_back,
             foreign_objects_are_shown_when_named_and_stay_untouched,
         );

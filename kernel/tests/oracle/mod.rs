@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use netd_model::desired::{
     BridgeState, HostState, InterfaceState, KernelState, RouteState, SandboxState, Sysctl,
-    VethState,
+    UplinkState, VethState,
 };
 use netd_model::{IfName, IpNetwork, NetnsId};
 use serde_json::Value;
@@ -120,6 +120,14 @@ fn host(links: &[Value], wished: &KernelState) -> HostState {
             }
             _ => {}
         }
+    }
+    let asked = |link: &&Value| wished.host.uplinks.contains_key(&name_of(link));
+    for link in links.iter().filter(asked) {
+        let holder = IfName::new(text(link, "master")).ok();
+        let up = is_up(link);
+        state
+            .uplinks
+            .insert(name_of(link), UplinkState { holder, up });
     }
     state.routes = routes(None);
     state.sysctls = sysctls(None, &wished.host.sysctls);

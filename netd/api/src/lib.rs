@@ -22,7 +22,7 @@ pub use error::{ErrorBody, ErrorCode};
 pub use network::{
     Created, NetworkRequest, NetworkView, PairRequest, PoolRequest, PruneReport, UpdateRequest,
 };
-pub use route::{RouteRequest, RouteView};
+pub use route::{RouteRequest, RouteView, UplinkRequest};
 pub use status::{Event, Status, Version};
 
 /// Vocabulary that the wire types are made of.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netd_model::{NetworkId, NetworkName, Subnet};
+use netd_model::{IfName, NetworkId, NetworkName, Subnet};
 use serde::{Deserialize, Serialize};
 
 /// Body of `POST /networks`.
@@ -148,6 +148,9 @@ pub struct NetworkView {
     /// Names of the networks that this one may talk to, in order. Docker has no such field: left out if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_networks: Vec<NetworkName>,
+    /// Cards of the host that are ports of the bridge, in order. Docker has no such field: left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uplinks: Vec<IfName>,
     /// Resolvers that its containers' questions are forwarded to. Docker has no such field: left out if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_servers: Vec<IpAddr>,

@@ -1,4 +1,4 @@
-//! Routes to containers of other hosts on the wire.
+//! Routes to containers of other hosts on the wire, and cards that join networks.
 
 use std::net::IpAddr;
 
@@ -34,4 +34,15 @@ pub struct RouteView {
     pub networks: Option<Vec<NetworkName>>,
     /// Whether the other side sees the host's address instead of the containers'.
     pub masquerade: bool,
+}
+
+/// Body of `POST /networks/{network}/uplinks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UplinkRequest {
+    /// The card.
+    pub device: IfName,
+    /// Join although the card's addresses, or the host's default route, stop working.
+    #[serde(default)]
+    pub force: bool,
 }

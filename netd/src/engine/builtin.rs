@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use netd_ipam::PoolRequest;
@@ -9,7 +10,7 @@ use netd_kernel::{HostInterface, Kernel};
 use netd_model::network::BridgeSpec;
 use netd_model::{
     DriverSpec, IfName, InterfacePrefix, IpNetwork, Network, NetworkId, NetworkName, Op, Phase,
-    Policy, PoolSpec, Reach, Subnet,
+    Policy, PoolSpec, Reach, Subnet, Uplink,
 };
 
 use super::pools::{self, Family, used_subnets};
@@ -70,10 +71,19 @@ fn retire(ledger: &mut Ledger, network: &Network) -> Result<(), EngineError> {
             containers,
         });
     }
-    Ok(ledger.commit(&[Change::PutNetwork(Network {
+    let leaving = |uplink: &Arc<Uplink>| {
+        Change::PutUplink(Uplink {
+            phase: Phase::Detaching,
+            ..Uplink::clone(uplink)
+        })
+    };
+    let uplinks = ledger.state().uplinks_of(network.id).map(leaving);
+    let mut changes: Vec<Change> = uplinks.collect();
+    changes.push(Change::PutNetwork(Network {
         phase: Phase::Detaching,
         ..network.clone()
-    })])?)
+    }));
+    Ok(ledger.commit(&changes)?)
 }
 
 /// Names of the containers that are on a network and stay.

@@ -33,6 +33,7 @@ mod relay;
 mod routes;
 mod template;
 mod update;
+mod uplinks;
 
 mod files;
 mod names;
@@ -87,7 +88,7 @@ pub struct Engine {
     containers: Lanes<ContainerId>,
     sandboxes: Lanes<NetnsId>,
     networks: Lanes<NetworkId>,
-    /// Routes to other hosts are changed one after another; taken before a network.
+    /// Routes and uplinks are changed one after another; taken before a network.
     routes: tokio::sync::Mutex<()>,
     /// Rung when something is left to do that a full reconcile will find.
     leftovers: Notify,

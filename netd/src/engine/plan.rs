@@ -177,6 +177,7 @@ pub(super) fn everything(state: &State, host: &HostWish) -> (KernelState, Rulese
                 .all(|id| rules.networks.contains_key(id))
         })
         .collect();
+    desired.host.uplinks = super::uplinks::promised(state).collect();
     desired.host.routes = super::routes::promised(state).collect();
     rules.peers = super::routes::standing(state)
         .map(|route| (route.subnet, PeerRules::of(route)))

@@ -59,6 +59,7 @@ impl Engine {
         outcome.note(self.settle_debts().await)?;
         outcome.note(self.take_back_updates().await)?;
         outcome.note(self.follow_gateways().await)?;
+        outcome.note(self.let_leftovers_go().await)?;
         let host = self.host.clone();
         let (desired, rules, problems) = self
             .look(move |state| plan::everything(state, &host))
@@ -71,6 +72,7 @@ impl Engine {
                 outcome.repairs += drift.len() as u64;
                 outcome.drift = drift;
                 self.set_links(desired, &mut outcome).await?;
+                outcome.problems.extend(self.missing_uplinks().await?);
                 outcome.problems.extend(self.align_sockets().await?);
             }
             Err(refused) => outcome.problems.push(EngineError::from(refused).sentence()),

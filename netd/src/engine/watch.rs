@@ -26,7 +26,7 @@ const SILENT_ROUND: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct Suspicion {
     links: bool,
-    routes: bool,
+    host: bool,
     rules: bool,
     everything: bool,
 }
@@ -58,7 +58,8 @@ impl Engine {
     async fn look_into(&self, suspicion: Suspicion) -> Result<(), EngineError> {
         if suspicion.everything
             || (suspicion.links && !self.seems_right().await?)
-            || (suspicion.routes && !self.routes_seem_right().await?)
+            || (suspicion.host
+                && !(self.routes_seem_right().await? && self.uplinks_seem_right().await?))
         {
             let repairs = self.reconcile().await?;
             if repairs > 0 {
@@ -177,7 +178,7 @@ fn note(engine: &Arc<Engine>, event: KernelEvent, suspicion: &mut Suspicion) {
         }
         KernelEvent::LinkChanged(_) => suspicion.links = true,
         KernelEvent::RulesChanged => suspicion.rules = true,
-        KernelEvent::HostRoutesChanged => suspicion.routes = true,
+        KernelEvent::HostChanged => suspicion.host = true,
         KernelEvent::Overrun => suspicion.everything = true,
     }
 }

@@ -52,6 +52,11 @@ pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router 
         .route("/networks/{network}/disconnect", post(networks::disconnect))
         .route("/networks/{network}/allow", post(networks::allow))
         .route("/networks/{network}/deny", post(networks::deny))
+        .route("/networks/{network}/uplinks", post(peers::add_uplink))
+        .route(
+            "/networks/{network}/uplinks/{device}",
+            delete(peers::remove_uplink),
+        )
         .route("/routes", get(peers::list_routes).post(peers::add_route))
         .route("/routes/{subnet}", delete(peers::remove_route))
         .route(

@@ -10,7 +10,7 @@ use netd_drivers::shown_options;
 use netd_model::container::Anchor;
 use netd_model::network::PoolWish;
 use netd_model::{
-    Container, ContainerName, ContainerState, DriverSpec, Endpoint, NamespaceMode, Network,
+    Container, ContainerName, ContainerState, DriverSpec, Endpoint, IfName, NamespaceMode, Network,
     NetworkId, NetworkName, PeerRoute, Phase,
 };
 
@@ -61,8 +61,16 @@ pub(super) fn network(state: &State, network: &Network) -> NetworkView {
         options: default_bridge.map_or_else(|| network.options.clone(), shown_options),
         labels: network.labels.clone(),
         allowed_networks: allowed_networks(state, network),
+        uplinks: uplinks(state, network),
         dns_servers: network.dns_servers.clone(),
     }
+}
+
+/// Without those on their way out.
+fn uplinks(state: &State, network: &Network) -> Vec<IfName> {
+    let uplinks = state.uplinks_of(network.id);
+    let staying = uplinks.filter(|one| one.phase != Phase::Detaching);
+    staying.map(|one| one.device.clone()).collect()
 }
 
 fn allowed_networks(state: &State, network: &Network) -> Vec<NetworkName> {

@@ -23,6 +23,7 @@ impl State {
                 self.pools.remove(id);
                 self.of_network.remove(id);
                 self.reservations.retain(|(network, _), _| network != id);
+                self.drop_uplinks_of(*id);
                 for other in self.allowed.get(id).cloned().unwrap_or_default() {
                     if let Some(pair) = NetworkPair::new(*id, other) {
                         self.deny(pair);
@@ -58,6 +59,8 @@ impl State {
             Change::Deny(pair) => self.deny(*pair),
             Change::PutRoute(route) => self.put_peer_route(route),
             Change::RemoveRoute(subnet) => self.drop_peer_route(*subnet),
+            Change::PutUplink(uplink) => self.put_uplink(uplink),
+            Change::RemoveUplink(device) => self.drop_uplink(device),
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
             Change::Booted(boot) => self.boot = Some(boot.clone()),
             Change::Ipv6ForwardingTurnedOn(place) => {

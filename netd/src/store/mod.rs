@@ -10,8 +10,8 @@ mod sqlite;
 pub use sqlite::Sqlite;
 
 use netd_model::{
-    Container, ContainerId, ContainerName, Endpoint, EndpointId, InstanceId, Network, NetworkId,
-    NetworkPair, PeerRoute, Subnet,
+    Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, Network,
+    NetworkId, NetworkPair, PeerRoute, Subnet, Uplink,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub trait Journal: Send + 'static {
 pub enum Change {
     /// Put or replace a network.
     PutNetwork(Network),
-    /// Forget a network, its reservations and what it is allowed. It must have no endpoints.
+    /// Forget a network, its reservations, its cards and what it is allowed. It must have no endpoints.
     RemoveNetwork(NetworkId),
     /// Put or replace a container.
     PutContainer(Container),
@@ -57,6 +57,10 @@ pub enum Change {
     PutRoute(PeerRoute),
     /// Forget a route to another host's containers.
     RemoveRoute(Subnet),
+    /// Put or replace a card of the host on a network.
+    PutUplink(Uplink),
+    /// Forget a card of the host.
+    RemoveUplink(IfName),
     /// Remember that netd itself turned forwarding on, in a boot and namespace that the text names.
     ForwardingTurnedOn(String),
     /// Remember the boot of the machine that this is written in.
@@ -95,6 +99,8 @@ pub struct Snapshot {
     pub allowances: Vec<NetworkPair>,
     /// Every route to containers of other hosts.
     pub routes: Vec<PeerRoute>,
+    /// Every card of the host that is on a network.
+    pub uplinks: Vec<Uplink>,
     /// The boot and namespace in which netd turned forwarding on, if it did.
     pub forwarding_turned_on: Option<String>,
     /// The boot of the machine in which this was written last.

@@ -57,6 +57,13 @@ const MIGRATIONS: &[&str] = &[
      CREATE INDEX allowance_of_b ON allowance (b);",
     // 3: routes to containers of other hosts, by subnet.
     "CREATE TABLE peer_route (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+    // 4: cards of the host on networks, by name.
+    "CREATE TABLE uplink (
+         id TEXT PRIMARY KEY,
+         network TEXT NOT NULL REFERENCES network (id) ON DELETE CASCADE,
+         body TEXT NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX uplink_of_network ON uplink (network);",
 ];
 
 /// The newest version that this program understands.

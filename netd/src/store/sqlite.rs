@@ -197,6 +197,7 @@ impl Journal for Sqlite {
             reservations: reservations.collect::<Result<_, StoreError>>()?,
             allowances: allowances(&self.connection)?,
             routes: bodies(&self.connection, "peer_route")?,
+            uplinks: bodies(&self.connection, "uplink")?,
             forwarding_turned_on: fact(&self.connection, "forwarding_turned_on")?,
             boot: fact(&self.connection, "boot")?,
             ipv6_forwarding_turned_on: fact(&self.connection, "ipv6_forwarding_turned_on")?,
@@ -279,6 +280,18 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             "DELETE FROM peer_route WHERE id = ?1",
             params![subnet.to_string()],
         ),
+        Change::PutUplink(uplink) => run(
+            "INSERT INTO uplink (id, network, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET network = ?2, body = ?3",
+            params![
+                uplink.device.as_str(),
+                uplink.network.to_string(),
+                body(uplink)?
+            ],
+        ),
+        Change::RemoveUplink(device) => {
+            run("DELETE FROM uplink WHERE id = ?1", params![device.as_str()])
+        }
         Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
         Change::Booted(boot) => put_fact(transaction, "boot", boot),
         Change::Ipv6ForwardingTurnedOn(place) => {

@@ -48,6 +48,9 @@ fn die_everywhere(before: &[Step], script: &[Step], killing: Killing) {
         bench
             .world
             .add_foreign_link(&"br-foreign".parse().unwrap(), true, &[]);
+        bench
+            .world
+            .add_foreign_link(&"eth7".parse().unwrap(), false, &[]);
         let baseline = bench.baseline();
         before.iter().for_each(|step| take(&bench, step).unwrap());
         bench.world.set_fuel(Fuel::limited(fuel));
@@ -96,6 +99,9 @@ fn chapters(before: &[Step], script: &[Step]) -> Vec<Story> {
     bench
         .world
         .add_foreign_link(&"eth9".parse().unwrap(), false, &[WIRE.parse().unwrap()]);
+    bench
+        .world
+        .add_foreign_link(&"eth7".parse().unwrap(), false, &[]);
     before.iter().for_each(|step| take(&bench, step).unwrap());
     let mut chapters = vec![story(&bench)];
     for step in script {
@@ -217,6 +223,17 @@ fn route_and_unroute() {
         Step::Unroute("10.201.0.0/16"),
     ];
     die_everywhere(&[N1], &script, Killing::AtItsStartToo);
+}
+
+#[test]
+fn uplink_and_unplug() {
+    let script = [
+        Step::Uplink("n1", "eth7"),
+        Step::Unplug("n1", "eth7"),
+        Step::Uplink("n2", "eth7"),
+        Step::Remove("n2"),
+    ];
+    die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
 }
 
 #[test]

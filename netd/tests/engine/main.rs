@@ -20,6 +20,7 @@ mod routes;
 mod steps;
 mod template;
 mod update;
+mod uplinks;
 
 mod companions;
 mod whole;

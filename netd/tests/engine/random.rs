@@ -73,7 +73,7 @@ fn request(dice: &mut Dice) -> Step {
     ]);
     let peer = dice.pick(&["10.200.0.0/16", "10.2.0.0/16", "192.168.9.0/24"]);
     let gateway = dice.pick(&["192.0.2.2", "192.0.2.3", "203.0.113.1"]);
-    match dice.below(39) {
+    match dice.below(42) {
         0..=3 => Step::Create(own, subnet),
         4 => dice.pick(&[&Step::Remove(own), &Step::Prune]).clone(),
         31..=33 => Step::Join(container, dice.pick(&["a", "b"])),
@@ -89,6 +89,8 @@ fn request(dice: &mut Dice) -> Step {
         26..=29 => Step::Update(own, change),
         35..=37 => Step::Route(peer, gateway, dice.pick(&["", own])),
         38 => Step::Unroute(peer),
+        39..=40 => Step::Uplink(network, dice.pick(&["eth7", "eth8"])),
+        41 => Step::Unplug(network, dice.pick(&["eth7", "eth8"])),
         _ => Step::Forget(container),
     }
 }
@@ -182,6 +184,11 @@ fn go(hands: usize) {
     let wire = "192.0.2.1/24".parse().unwrap();
     let eth9 = "eth9".parse().unwrap();
     bench.world.add_foreign_link(&eth9, false, &[wire]);
+    for card in ["eth7", "eth8"] {
+        bench
+            .world
+            .add_foreign_link(&card.parse().unwrap(), false, &[]);
+    }
     let baseline = bench.baseline();
     let mut taken = 0;
     while taken < steps {

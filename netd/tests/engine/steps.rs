@@ -47,6 +47,10 @@ pub(crate) enum Step {
     Route(&'static str, &'static str, &'static str),
     /// Remove a route.
     Unroute(&'static str),
+    /// Put a card on a network.
+    Uplink(&'static str, &'static str),
+    /// Take a card off a network.
+    Unplug(&'static str, &'static str),
     /// The container's command ends.
     End(&'static str),
     /// Forget a container.
@@ -176,6 +180,16 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
                 engine.add_route(request).await.map(|_| ())
             }
             Step::Unroute(subnet) => engine.remove_route(subnet.parse().unwrap()).await,
+            Step::Uplink(on, card) => {
+                let (device, force) = (card.parse()?, false);
+                let request = netd_api::UplinkRequest { device, force };
+                engine.add_uplink(network(on).await?, request).await
+            }
+            Step::Unplug(from, card) => {
+                engine
+                    .remove_uplink(network(from).await?, card.parse()?)
+                    .await
+            }
             Step::End(name) => {
                 let who = container(name).await?;
                 engine.end_container(who, Ending::Exited(0)).await
@@ -231,6 +245,10 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
                 }
             }
         }
+        for uplink in state.uplinks() {
+            let name = state.network(uplink.network).unwrap().name.to_string();
+            story.insert(format!("uplink {}", uplink.device), name);
+        }
         for route in state.peer_routes() {
             let networks = route.networks.iter().flatten();
             let names = networks.map(|id| state.network(*id).unwrap().name.to_string());
@@ -274,6 +292,15 @@ pub(crate) fn remove_all(bench: &Bench) {
             .unwrap();
     }
     let routes = bench.look(|state| state.peer_routes().map(|r| r.subnet).collect::<Vec<_>>());
+    let cards = bench.look(|state| {
+        let cards = state.uplinks();
+        cards
+            .map(|one| (one.network, one.device.clone()))
+            .collect::<Vec<_>>()
+    });
+    for (network, card) in cards {
+        bench.wait(engine.remove_uplink(network, card)).unwrap();
+    }
     for subnet in routes {
         bench.wait(engine.remove_route(subnet)).unwrap();
     }

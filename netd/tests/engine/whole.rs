@@ -32,6 +32,11 @@ pub(crate) fn check(bench: &Bench, context: &str) {
                     complaints.push(format!("{} ended and has a sandbox", container.name));
                 }
             }
+            for uplink in state.uplinks() {
+                if uplink.phase != Phase::Attached {
+                    complaints.push(format!("{} is {:?}", uplink.device, uplink.phase));
+                }
+            }
             for route in state.peer_routes() {
                 if route.phase != Phase::Attached {
                     complaints.push(format!("{} is {:?}", route.subnet, route.phase));
@@ -60,12 +65,24 @@ pub(crate) fn check(bench: &Bench, context: &str) {
 /// Every marked link belongs to a record, every record has its link with its address, and no stranger is lost.
 fn links(bench: &Bench) -> Vec<String> {
     let seen = bench.world.snapshot();
+    let world = bench.world.clone();
     bench.look(move |state| {
         let mut complaints = Vec::new();
         let routes = state.peer_routes().map(|route| RouteState {
             destination: route.subnet,
             gateway: route.gateway,
         });
+        for card in ["eth7", "eth8"] {
+            let card = card.parse().unwrap();
+            let bridge = state.uplink(&card).and_then(|uplink| {
+                let network = state.network(uplink.network)?;
+                Some(network.bridge()?.bridge.clone())
+            });
+            let holder = world.holder_of(&card);
+            if holder != bridge {
+                complaints.push(format!("{card} is a port of {holder:?}, not of {bridge:?}"));
+            }
+        }
         if seen.host.routes != routes.collect() {
             complaints.push(format!("the host's routes are {:?}", seen.host.routes));
         }

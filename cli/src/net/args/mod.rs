@@ -6,6 +6,7 @@ mod pair;
 mod route;
 mod start;
 mod update;
+mod uplink;
 mod values;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(super) use pair::{AllowArgs, DenyArgs, PairArgs};
 pub(super) use route::{RouteAddArgs, RouteArgs, RouteLsArgs, RouteRmArgs, RouteVerb};
 pub(super) use start::{ExecArgs, RunArgs};
 pub(super) use update::UpdateArgs;
+pub(super) use uplink::UplinkArgs;
 
 /// Networks, names and published ports for containers of any runtime, and for plain processes.
 #[derive(Debug, Parser)]
@@ -67,6 +69,7 @@ pub(super) enum Verb {
     Allow(AllowArgs),
     Deny(DenyArgs),
     Route(RouteArgs),
+    Uplink(UplinkArgs),
     Run(Box<RunArgs>),
     Ps(PsArgs),
     Exec(ExecArgs),

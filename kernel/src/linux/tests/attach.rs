@@ -69,6 +69,7 @@ fn wish(netns: NetnsId) -> KernelState {
         host: HostState {
             bridges: [(name("br0"), bridge)].into(),
             veths: [(name("veth1"), veth)].into(),
+            uplinks: Default::default(),
             routes: Default::default(),
             sysctls: [
                 setting(Sysctl::global("ipv4/ip_forward"), "1"),

@@ -188,7 +188,7 @@ fn changes_by_others_are_told() {
         run("ip link set br0 mtu 1400");
         expect(&events, &KernelEvent::LinkChanged(name("br0")));
         run("ip addr add 172.17.0.1/16 dev br0");
-        expect(&events, &KernelEvent::HostRoutesChanged);
+        expect(&events, &KernelEvent::HostChanged);
         run("nft add table inet stranger");
         expect(&events, &KernelEvent::RulesChanged);
         run("iptables-nft -t nat -A OUTPUT -j ACCEPT");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netd_api::ErrorCode;
 use netd_ipam::UsedBy;
-use netd_model::{NetworkName, Subnet};
+use netd_model::{IfName, NetworkName, Subnet};
 
 /// Why what leads to other hosts was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,26 @@ pub enum WayError {
         /// Where the routes lead.
         subnets: Vec<Subnet>,
     },
+    /// A card cannot join a network.
+    #[error("{device} cannot be an uplink of network {network}: {reason}")]
+    UplinkRefused {
+        /// The card.
+        device: IfName,
+        /// The network.
+        network: NetworkName,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The card is not on the network.
+    #[error(
+        "{device} is no uplink of network {network}; `net inspect {network}` shows those that are"
+    )]
+    NotAnUplink {
+        /// The card.
+        device: IfName,
+        /// The network.
+        network: NetworkName,
+    },
 }
 
 impl WayError {
@@ -66,6 +86,8 @@ impl WayError {
             Self::RouteExists { .. } => ErrorCode::RouteExists,
             Self::RouteNotFound(_) => ErrorCode::RouteNotFound,
             Self::RoutedFor { .. } => ErrorCode::NetworkInUse,
+            Self::UplinkRefused { .. } => ErrorCode::InvalidRequest,
+            Self::NotAnUplink { .. } => ErrorCode::NotConnected,
         }
     }
 }

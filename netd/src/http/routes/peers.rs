@@ -1,9 +1,9 @@
-//! Paths of routes to containers of other hosts.
+//! Paths of what leads to other hosts: routes, and cards on networks.
 
-use axum::extract::State as Shared;
+use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
-use netd_api::{RouteRequest, RouteView};
-use netd_model::Subnet;
+use netd_api::{RouteRequest, RouteView, UplinkRequest};
+use netd_model::{IfName, Subnet};
 
 use super::{Answer, App, whole};
 use crate::http::body::{Json, Refusal, Word};
@@ -38,5 +38,25 @@ pub(super) async fn remove_route(
                 Refusal::invalid(error.to_string())
             })?;
     whole(async move { app.engine.remove_route(subnet).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn add_uplink(
+    Shared(app): Shared<App>,
+    Word(word): Word,
+    Json(request): Json<UplinkRequest>,
+) -> Result<StatusCode, Refusal> {
+    let network = app.engine.find_network(&word).await?.id;
+    whole(async move { app.engine.add_uplink(network, request).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn remove_uplink(
+    Shared(app): Shared<App>,
+    Path((word, device)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    let device = IfName::new(&device).map_err(|error| Refusal::invalid(error.to_string()))?;
+    let network = app.engine.find_network(&word).await?.id;
+    whole(async move { app.engine.remove_uplink(network, device).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -40,6 +40,7 @@ mod s20_names;
 
 mod s21_ports;
 
+mod s22_uplink;
 mod s23_routes;
 mod two_hosts;
 
