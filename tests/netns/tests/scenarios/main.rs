@@ -41,6 +41,7 @@ mod s20_names;
 mod s21_ports;
 
 mod s22_uplink;
+mod s23_answers;
 mod s23_routes;
 mod two_hosts;
 
