@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use netns_tests::host::SOCKET;
 use netns_tests::{Host, HostOptions, eventually, within};
 
 use crate::two_hosts::{TwoHosts, seen_as, seen_from, teller};
@@ -293,22 +292,6 @@ fn s22_what_cannot_be_an_uplink_says_why() {
         ("bridge/uplinks/a%2Fb", "DELETE", ""),
         ("bridge/uplinks/eth1", "POST", "{}"),
     ] {
-        let url = format!("http://netd/netd/v1/networks/{path}");
-        let ask = [
-            "curl",
-            "-sS",
-            "--unix-socket",
-            SOCKET,
-            "-X",
-            method,
-            "-d",
-            body,
-            &url,
-        ];
-        let answer = h1.exec(&ask).ok().json();
-        assert_eq!(
-            answer["code"], "invalid_request",
-            "{method} {path} {body}: {answer}"
-        );
+        both.is_invalid(&format!("networks/{path}"), method, body);
     }
 }

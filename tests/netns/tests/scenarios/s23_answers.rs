@@ -1,7 +1,5 @@
 //! S23: how routes are listed, and what is refused with which reason.
 
-use netns_tests::host::SOCKET;
-
 use crate::s23_routes::{SECOND, kernel_route, two_hosts};
 
 #[test]
@@ -130,23 +128,7 @@ fn s23_what_cannot_be_routed_says_why() {
         ("routes", "PUT", "{}"),
         ("routes/nonsense", "DELETE", ""),
     ] {
-        let url = format!("http://netd/netd/v1/{path}");
-        let ask = [
-            "curl",
-            "-sS",
-            "--unix-socket",
-            SOCKET,
-            "-X",
-            method,
-            "-d",
-            body,
-            &url,
-        ];
-        let answer = h1.exec(&ask).ok().json();
-        assert_eq!(
-            answer["code"], "invalid_request",
-            "{method} {path} {body}: {answer}"
-        );
+        both.is_invalid(path, method, body);
     }
     assert_eq!(h1.all_rules(), before);
     assert_eq!(kernel_route(h1), "");

@@ -1,5 +1,6 @@
 //! Two hosts on one wire, each with a netd: h1 is 10.0.0.204, h2 is 10.0.0.208. Pages that say who asked for them.
 
+use netns_tests::host::SOCKET;
 use netns_tests::{Host, HostOptions, Lab};
 
 /// The two hosts, and a machine outside, 10.0.0.99, on the same wire.
@@ -28,6 +29,19 @@ impl TwoHosts {
 
     pub(crate) fn h1(&self) -> &Host {
         &self.lab.h1
+    }
+
+    /// The daemon of h1 answers that the request makes no sense.
+    #[track_caller]
+    pub(crate) fn is_invalid(&self, path: &str, method: &str, body: &str) {
+        let url = format!("http://netd/netd/v1/{path}");
+        let to = ["curl", "-sS", "--unix-socket", SOCKET, &url];
+        let ask = [&to[..], &["-X", method, "-d", body]].concat();
+        let answer = self.h1().exec(&ask).ok().json();
+        assert_eq!(
+            answer["code"], "invalid_request",
+            "{method} {path} {body}: {answer}"
+        );
     }
 }
 
