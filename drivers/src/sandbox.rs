@@ -81,7 +81,11 @@ pub fn plan_sandbox(
                 let key = Sysctl::of_user(sysctl, &interface.inside);
                 (key, sysctl.value.to_string())
             });
-            inside.sysctls.extend(own);
+            for (key, value) in own {
+                // A map keeps the key that it has, which would be netd's own.
+                inside.sysctls.remove(&key);
+                inside.sysctls.insert(key, value);
+            }
         }
     }
     let has_names = wired.iter().any(|(_, spec)| !spec.is_default);

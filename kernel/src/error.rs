@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use netd_model::container::Anchor;
+use netd_model::desired::Sysctl;
 use netd_model::{IfName, NetnsId, PortRange, Protocol};
 
 /// The kernel did not do what was asked.
@@ -29,6 +30,25 @@ pub enum KernelError {
         /// The interface.
         name: IfName,
     },
+    /// A user named a parameter that there is none of.
+    #[error("this kernel has no parameter {parameter}; leave it out")]
+    NoSuchParameter {
+        /// Its name, with dots.
+        parameter: String,
+    },
+    /// A user's parameter cannot be set so.
+    #[error(
+        "the kernel does not take {value} for its parameter {parameter}; leave it out or give another value"
+    )]
+    ParameterRefused {
+        /// Its name, with dots.
+        parameter: String,
+        /// The value.
+        value: String,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// The kernel has no br_netfilter, or has not loaded it, so no rule sees what a bridge switches.
     #[error(
         "cannot keep the members of bridge {bridge} apart (icc=false): the kernel does not show bridged packets to iptables; load the module br_netfilter (modprobe br_netfilter)"
@@ -47,6 +67,21 @@ pub enum KernelError {
         /// What it printed.
         message: String,
     },
+}
+
+impl KernelError {
+    /// Why a parameter that a user named was not set to `value`.
+    pub(crate) fn of_parameter(key: &Sysctl, value: &str, source: std::io::Error) -> Self {
+        let (parameter, value) = (key.to_string(), value.to_owned());
+        match source.kind() {
+            std::io::ErrorKind::NotFound => Self::NoSuchParameter { parameter },
+            _ => Self::ParameterRefused {
+                parameter,
+                value,
+                source,
+            },
+        }
+    }
 }
 
 /// A step failed.

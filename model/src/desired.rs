@@ -5,6 +5,7 @@
 
 mod step;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -224,7 +225,8 @@ pub struct InterfaceState {
     pub mtu_bytes: u32,
     /// Administrative state.
     pub up: bool,
-    /// Its IP addresses, link-local ones left out.
+    /// Its IP addresses. An observer leaves out the link-local ones that are not wished for: the kernel gives itself
+    /// some.
     pub addresses: BTreeSet<IpNetwork>,
 }
 
@@ -242,38 +244,86 @@ pub struct RouteState {
 }
 
 /// A kernel parameter below /proc/sys/net, as its path there: `ipv4/ip_forward`, `ipv6/conf/eth0/accept_ra`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sysctl(String);
+///
+/// Two of one path are equal, whoever named them.
+#[derive(Clone, Debug)]
+pub struct Sysctl {
+    path: String,
+    of_user: bool,
+}
 
 impl Sysctl {
     /// A parameter of the whole namespace, such as `ipv4/ip_forward`.
     #[must_use]
     pub fn global(path: &'static str) -> Self {
-        Self(path.to_owned())
+        Self::own(path.to_owned())
+    }
+
+    const fn own(path: String) -> Self {
+        Self {
+            path,
+            of_user: false,
+        }
     }
 
     /// A parameter of one interface: family `ipv4` or `ipv6`, then the interface, then the key.
     #[must_use]
     pub fn of_interface(family: &'static str, interface: &IfName, key: &'static str) -> Self {
-        Self(format!("{family}/conf/{interface}/{key}"))
+        Self::own(format!("{family}/conf/{interface}/{key}"))
     }
 
     /// A parameter that a user named for one interface.
     #[must_use]
     pub fn of_user(sysctl: &InterfaceSysctl, interface: &IfName) -> Self {
         let (family, group) = (sysctl.family(), sysctl.group.as_str());
-        Self(format!("{family}/{group}/{interface}/{}", sysctl.key))
+        Self {
+            path: format!("{family}/{group}/{interface}/{}", sysctl.key),
+            of_user: true,
+        }
     }
 
     /// The path below /proc/sys/net.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.0
+        &self.path
+    }
+
+    /// True if a user named it, who is to hear that there is no such parameter.
+    #[must_use]
+    pub const fn is_of_user(&self) -> bool {
+        self.of_user
     }
 
     /// True if the parameter may be absent: a kernel or namespace without IPv6 or br_netfilter has nothing to turn off.
     #[must_use]
     pub fn is_optional(&self) -> bool {
-        self.0.starts_with("ipv6/") || self.0.starts_with("bridge/")
+        self.path.starts_with("ipv6/") || self.path.starts_with("bridge/")
+    }
+}
+
+impl PartialEq for Sysctl {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for Sysctl {}
+
+impl PartialOrd for Sysctl {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Sysctl {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.path.cmp(&other.path)
+    }
+}
+
+/// As people know it: `net.ipv4.conf.eth0.log_martians`.
+impl fmt::Display for Sysctl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "net.{}", self.path.replace('/', "."))
     }
 }

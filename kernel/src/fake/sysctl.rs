@@ -61,7 +61,7 @@ impl Machine {
         Some(written.unwrap_or_else(|| initial(key).to_owned()))
     }
 
-    /// Writes a parameter. An absent optional one counts as done.
+    /// Writes a parameter. An absent optional one counts as done, unless a user named it.
     pub(super) fn write_sysctl(
         &mut self,
         netns: Option<NetnsId>,
@@ -72,6 +72,9 @@ impl Machine {
         let place = self.place_of(netns.unwrap_or(self.host), key);
         let namespace = self.reach(netns)?;
         match place {
+            Place::Absent if key.is_of_user() => {
+                Err(KernelError::of_parameter(key, value, Errno::ENOENT.into()))
+            }
             Place::Absent if key.is_optional() => Ok(()),
             Place::Absent => Err(refused(
                 Errno::ENOENT,

@@ -85,7 +85,10 @@ impl<'a> Application<'a> {
                 let action = || format!("set {} to {value} in {}", key.path(), place.id);
                 place
                     .write_parameter(key, value)
-                    .map_err(|error| refused(action())(error))
+                    .map_err(|error| match key.is_of_user() {
+                        true => KernelError::of_parameter(key, value, error),
+                        false => refused(action())(error),
+                    })
             }
             Op::CreateBridge {
                 name,

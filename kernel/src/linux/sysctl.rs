@@ -73,13 +73,19 @@ pub(super) fn keep_router_advertisements(home: &Namespace) -> io::Result<Vec<IfN
 }
 
 impl Namespace {
-    /// Writes a parameter. An absent optional one counts as done.
+    /// Writes a parameter. An absent optional one counts as done, unless a user named it.
     pub(super) fn write_parameter(&self, key: &Sysctl, value: &str) -> io::Result<()> {
         match self
             .parameter(key, OFlags::WRONLY)
             .and_then(|mut file| file.write_all(value.as_bytes()))
         {
-            Err(error) if error.raw_os_error() == Some(ENOENT) && key.is_optional() => Ok(()),
+            Err(error)
+                if error.raw_os_error() == Some(ENOENT)
+                    && key.is_optional()
+                    && !key.is_of_user() =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }

@@ -1,6 +1,7 @@
 //! Promises about addresses, routes and parameters.
 
-use netd_kernel::LinkKind;
+use netd_kernel::{KernelError, LinkKind};
+use netd_model::container::{InterfaceSysctl, SysctlGroup};
 use netd_model::desired::{KernelState, LinkChange, RouteState, Sysctl};
 use netd_model::{NetnsId, Op};
 
@@ -127,6 +128,34 @@ pub fn absent_parameters_are_told_apart(machine: &mut dyn Machine) {
     assert!(!machine.kernel().forwards_ipv4().unwrap());
     machine.kernel().apply(&write(forward)).unwrap();
     assert!(machine.kernel().forwards_ipv4().unwrap());
+}
+
+pub fn what_a_user_says_of_a_missing_parameter_is_refused(machine: &mut dyn Machine) {
+    let (_, sandbox) = new_sandbox(machine);
+    bring(machine, &one_container(&Net::new(1), sandbox.netns));
+    for ipv6 in [false, true] {
+        let said = InterfaceSysctl {
+            ipv6,
+            group: SysctlGroup::Conf,
+            key: "forwarding".to_owned(),
+            value: 1,
+        };
+        let write = |interface: &str| {
+            let write = Op::WriteSysctl {
+                netns: Some(sandbox.netns),
+                key: Sysctl::of_user(&said, &name(interface)),
+                value: said.value.to_string(),
+            };
+            machine.kernel().apply(&[write])
+        };
+        write("eth0").unwrap();
+        let error = write("eth7").unwrap_err();
+        let wanted = format!("net.{}.conf.eth7.forwarding", said.family());
+        match error.source {
+            KernelError::NoSuchParameter { parameter } => assert_eq!(parameter, wanted),
+            other => panic!("{other}"),
+        }
+    }
 }
 
 pub fn routed_subnets_are_the_others(machine: &mut dyn Machine) {

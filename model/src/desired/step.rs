@@ -10,7 +10,7 @@ use crate::{IfName, Mac, Protocol, Subnet};
 /// One step of the kernel's state. Steps are applied in order; each either happens entirely or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Write a kernel parameter. An absent optional one counts as done.
+    /// Write a kernel parameter. An absent optional one counts as done, unless a user named it.
     WriteSysctl {
         /// The namespace; `None` for the host.
         netns: Option<NetnsId>,

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use netd_drivers::EndpointOptions;
+use netd_kernel::{ApplyError, KernelError};
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
@@ -136,7 +137,7 @@ impl Engine {
         if !endpoint.ports.is_empty() || !requests.is_empty() {
             self.rules.change(rules).await?;
         }
-        self.apply(ops).await?;
+        self.apply(ops).await.map_err(without_step)?;
         self.forget_flows(stale).await;
         let names = Arc::clone(&self.names);
         let endpoint = self
@@ -232,5 +233,17 @@ impl Engine {
             );
         }
         Ok(())
+    }
+}
+
+/// Of a parameter that a user named, the user hears what is wrong with it, not which step it was.
+fn without_step(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Apply(ApplyError {
+            source:
+                source @ (KernelError::NoSuchParameter { .. } | KernelError::ParameterRefused { .. }),
+            ..
+        }) => EngineError::Kernel(source),
+        other => other,
     }
 }

@@ -53,6 +53,9 @@ impl EngineError {
             Self::Apply(error) if matches!(error.source, KernelError::SandboxGone { .. }) => {
                 ErrorCode::NamespaceUnusable
             }
+            Self::Kernel(
+                KernelError::NoSuchParameter { .. } | KernelError::ParameterRefused { .. },
+            ) => ErrorCode::InvalidRequest,
             Self::Closed(_) => ErrorCode::ShuttingDown,
             Self::WillNotEnd(_)
             | Self::Plan(_)

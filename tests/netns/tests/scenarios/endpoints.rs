@@ -111,7 +111,22 @@ fn s19_wrong_options_of_an_interface_are_refused() {
         ),
         (
             format!("{SYSCTLS}=net.ipv4.conf.IFNAME.no_such_key=1"),
-            &["no_such_key"],
+            &["no parameter net.ipv4.conf.eth1.no_such_key"],
+        ),
+        (
+            format!("{SYSCTLS}=net.ipv6.conf.IFNAME.no_such_key=1"),
+            &["no parameter net.ipv6.conf.eth1.no_such_key"],
+        ),
+        (
+            format!("{SYSCTLS}=net.ipv4.neigh.IFNAME.gc_interval=1"),
+            &["no parameter net.ipv4.neigh.eth1.gc_interval"],
+        ),
+        (
+            format!("{SYSCTLS}=net.ipv4.conf.IFNAME.log_martians=99999999999"),
+            &[
+                "does not take 99999999999",
+                "net.ipv4.conf.eth1.log_martians",
+            ],
         ),
         (
             "com.docker.network.endpoint.sysctl=x".to_owned(),
@@ -121,6 +136,22 @@ fn s19_wrong_options_of_an_interface_are_refused() {
     ] {
         let line = ["connect", "--driver-opt", &option, "app", "c"];
         let _ = lab.h1.net(&line).fails(1).names(words);
+    }
+    let members = lab.h1.inspect("app")["Containers"].clone();
+    assert_eq!(members.as_object().map(serde_json::Map::len), Some(0));
+    for family in ["ipv4", "ipv6"] {
+        let option = format!("{SYSCTLS}=net.{family}.conf.IFNAME.no_such_key=1");
+        let line = [
+            "run",
+            "--network",
+            "app",
+            "--driver-opt",
+            &option,
+            "--",
+            "true",
+        ];
+        let said = lab.h1.net(&line).fails(125).names(&["no_such_key"]);
+        assert!(!said.stderr.contains("step"), "{}", said.stderr);
     }
     let option = format!("{IFNAME}=x");
     for mode in ["host", "none", "container:c"] {
