@@ -185,15 +185,14 @@ pub fn plan_endpoint(
         peer: Some(netns),
         peer_name: Some(interface.inside.clone()),
     };
+    let leased = endpoint.leases.iter().map(Lease::interface_address);
+    let link_local = endpoint.link_local.iter();
+    let link_local = link_local.map(|own| own.interface_address());
     let inside = InterfaceState {
         mac: interface.mac,
         mtu_bytes: mtu_bytes(spec),
         up: true,
-        addresses: endpoint
-            .leases
-            .iter()
-            .map(Lease::interface_address)
-            .collect(),
+        addresses: leased.chain(link_local).collect(),
     };
     Ok(Wire {
         interface,

@@ -87,6 +87,7 @@ pub(crate) fn endpoint(network: &Network, number: u8) -> Endpoint {
         leases: network.pools.iter().map(lease).collect(),
         ports: Vec::new(),
         opened: Vec::new(),
+        link_local: Vec::new(),
         sysctls: Vec::new(),
         aliases: Vec::new(),
         gateway_priority: 0,

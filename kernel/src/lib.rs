@@ -77,7 +77,8 @@ pub trait Kernel: Send + Sync + 'static {
     ///
     /// A parameter that is absent and may be ([`netd_model::desired::Sysctl::is_optional`]) is reported as `about`
     /// wishes it: there is nothing to turn off. A redirection of port 53 costs a program's run to see, so it is looked
-    /// for only where `about` has one, and reported as none elsewhere.
+    /// for only where `about` has one, and reported as none elsewhere. Of link-local addresses only those inside sandboxes are
+    /// reported that `about` names: the kernel gives interfaces others by itself.
     ///
     /// # Errors
     /// [`KernelError`] when the kernel did not answer.

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, Mac, NetnsId, NetworkId,
-    OpenPort, PublishedPort, Subnet,
+    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, LinkLocal, Mac, NetnsId,
+    NetworkId, OpenPort, PublishedPort, Subnet,
 };
 
 /// A container of any runtime, or a process that `net run` started.
@@ -211,6 +211,9 @@ pub struct Endpoint {
     pub interface: Option<Interface>,
     /// Addresses, at most one of each family.
     pub leases: Vec<Lease>,
+    /// Further addresses of the interface, which mean something on this network only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub link_local: Vec<LinkLocal>,
     /// Ports that the host forwards.
     pub ports: Vec<PublishedPort>,
     /// Ports that are open at the container's own address, on networks that translate nothing.

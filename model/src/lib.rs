@@ -7,6 +7,7 @@
 //! [`container`] (what exists) with [`reach`] and [`peer`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
 
 pub mod id;
+pub mod link_local;
 pub mod mac;
 pub mod name;
 pub mod port;
@@ -27,6 +28,7 @@ pub use container::{
 pub use desired::{NetnsId, Op};
 pub use id::{ContainerId, EndpointId, InstanceId, NetworkId};
 pub use ipnetwork::IpNetwork;
+pub use link_local::LinkLocal;
 pub use mac::Mac;
 pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName};
 pub use network::{DriverSpec, Network, NetworkPair, Policy, PoolSpec};

@@ -168,6 +168,7 @@ pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure>
         netns,
         name,
         ips,
+        link_local_ips: args.link_local_ip,
         mac: args.mac_address,
         aliases: args.alias,
         driver_options: args.driver_opt.into_iter().collect(),

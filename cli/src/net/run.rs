@@ -113,6 +113,7 @@ fn plan(client: &Client, args: RunArgs) -> Plan {
             network: args.network,
             command: args.command,
             ips: addresses(args.ip, args.ip6),
+            link_local_ips: args.link_local_ip,
             mac: args.mac_address,
             aliases: args.alias,
             driver_options: args.driver_opt.into_iter().collect(),

@@ -48,13 +48,17 @@ impl Link {
         }
     }
 
-    /// Its addresses as observers report them: fe80::/10 and 169.254.0.0/16, which the kernel gives itself, left out.
-    pub(super) fn reported_addresses(&self) -> BTreeSet<IpNetwork> {
-        let own = |address: &&IpNetwork| match address.ip() {
-            IpAddr::V4(v4) => !v4.is_link_local(),
-            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+    /// Its addresses as observers report them: of fe80::/10 and 169.254.0.0/16 only those that are wished for.
+    pub(super) fn reported_addresses(
+        &self,
+        wished: Option<&BTreeSet<IpNetwork>>,
+    ) -> BTreeSet<IpNetwork> {
+        let is_wished = |address: &IpNetwork| wished.is_some_and(|all| all.contains(address));
+        let is_shown = |address: &&IpNetwork| match address.ip() {
+            IpAddr::V4(v4) => !v4.is_link_local() || is_wished(address),
+            IpAddr::V6(v6) => !v6.is_unicast_link_local() || is_wished(address),
         };
-        self.addresses.iter().filter(own).copied().collect()
+        self.addresses.iter().filter(is_shown).copied().collect()
     }
 }
 
@@ -273,7 +277,7 @@ impl Namespace {
         let mut subnets = Vec::new();
         for (name, link) in &self.links {
             if link.up && link.kind != Kind::Loopback {
-                let addresses = link.reported_addresses().into_iter();
+                let addresses = link.reported_addresses(None).into_iter();
                 subnets.extend(addresses.map(|own| (Subnet::containing(own), name)));
             }
         }

@@ -19,7 +19,8 @@ impl Machine {
             about.host.bridges.contains_key(name) || about.host.veths.contains_key(name)
         };
         let known = |netns: &NetnsId| self.daemon.pins.contains_key(netns);
-        let host = self.host_state(&|name, link| link.mark.is_some() || named(name), &known);
+        let wanted = |name: &IfName, link: &Link| link.mark.is_some() || named(name);
+        let host = self.host_state(&wanted, &known);
         let mut state = KernelState {
             host,
             sandboxes: BTreeMap::new(),
@@ -36,6 +37,13 @@ impl Machine {
         for (netns, asked) in &about.sandboxes {
             if let Some(namespace) = self.namespaces.get(netns).filter(|_| known(netns)) {
                 let mut sandbox = sandbox_state(namespace);
+                for (name, interface) in &mut sandbox.interfaces {
+                    let wished = asked.interfaces.get(name);
+                    let wished = wished.map(|wished| &wished.addresses);
+                    let link = namespace.links.get(name);
+                    let reported = link.map(|link| link.reported_addresses(wished));
+                    interface.addresses = reported.unwrap_or_default();
+                }
                 sandbox.sysctls = self.read_sysctls(*netns, &asked.sysctls);
                 // Linux has to list rules for it, which it spares those who do not ask.
                 sandbox.dns_redirect = sandbox
@@ -125,7 +133,7 @@ impl Machine {
         Some(HostInterface {
             is_bridge: link.kind == Kind::Bridge,
             mtu_bytes: link.mtu_bytes,
-            addresses: link.reported_addresses(),
+            addresses: link.reported_addresses(None),
         })
     }
 
@@ -149,7 +157,7 @@ impl Machine {
             mark: link.mark,
             holder: link.port.as_ref().map(|port| port.bridge.clone()),
             up: link.up,
-            addresses: link.reported_addresses(),
+            addresses: link.reported_addresses(None),
             has_default_route: has_default_route(name),
         });
         seen.collect()
@@ -168,7 +176,7 @@ fn bridge_state(link: &Link) -> BridgeState {
     BridgeState {
         mark: link.mark,
         mac: link.mac,
-        addresses: link.reported_addresses(),
+        addresses: link.reported_addresses(None),
         mtu_bytes: link.mtu_bytes,
         filtered: link.filtered,
         up: link.up,
@@ -202,7 +210,7 @@ fn sandbox_state(namespace: &Namespace) -> SandboxState {
             mac: link.mac,
             mtu_bytes: link.mtu_bytes,
             up: link.up,
-            addresses: link.reported_addresses(),
+            addresses: link.addresses.clone(),
         };
         state.interfaces.insert(name.clone(), interface);
     }

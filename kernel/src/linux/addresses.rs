@@ -29,7 +29,8 @@ pub(super) struct LinkAddress {
 }
 
 impl LinkAddress {
-    /// True for an address that the kernel makes by itself for one link: fe80::/10 and 169.254.0.0/16.
+    /// True for an address of one link only: fe80::/10, which the kernel makes by itself, and 169.254.0.0/16, which
+    /// others do (RFC 3927).
     pub(super) fn is_link_local(&self) -> bool {
         match self.address.ip() {
             IpAddr::V4(v4) => v4.is_link_local(),
@@ -75,8 +76,11 @@ fn message(on: LinkAddress) -> AddressMessage {
         IpNetwork::V4(_) => AddressFamily::Inet,
         IpNetwork::V6(_) => AddressFamily::Inet6,
     };
+    // With its true scope it is nobody's source towards other subnets; of IPv6 addresses the kernel knows it itself.
     if on.address.ip().is_loopback() {
         message.header.scope = AddressScope::Host;
+    } else if on.is_link_local() {
+        message.header.scope = AddressScope::Link;
     }
     message
         .attributes
@@ -136,10 +140,16 @@ pub(super) fn remove(session: &mut Session, on: LinkAddress) -> io::Result<()> {
         .try_for_each(|other| add(session, *other))
 }
 
-/// Addresses of the link `index` among `all`, link-local ones left out.
-pub(super) fn of_link(all: &[LinkAddress], index: u32) -> BTreeSet<IpNetwork> {
+/// Addresses of the link `index` among `all`. Of the link-local ones only those that are wished for: the kernel gives
+/// itself others.
+pub(super) fn of_link(
+    all: &[LinkAddress],
+    index: u32,
+    wished: Option<&BTreeSet<IpNetwork>>,
+) -> BTreeSet<IpNetwork> {
+    let is_wished = |address| wished.is_some_and(|wished| wished.contains(address));
     all.iter()
-        .filter(|on| on.index == index && !on.is_link_local())
+        .filter(|on| on.index == index && (!on.is_link_local() || is_wished(&on.address)))
         .map(|on| on.address)
         .collect()
 }

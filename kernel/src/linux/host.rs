@@ -33,7 +33,7 @@ pub(super) fn host_links(linux: &Linux) -> io::Result<Vec<HostLink>> {
             .bridge
             .and_then(|holder| names.get(&holder).copied().cloned()),
         up: link.up,
-        addresses: addresses::of_link(&addresses, link.index),
+        addresses: addresses::of_link(&addresses, link.index, None),
         has_default_route: default_routes.contains(&link.index),
     });
     Ok(seen.collect())
@@ -85,7 +85,7 @@ pub(super) fn host_interface(linux: &Linux, name: &IfName) -> io::Result<Option<
     Ok(Some(HostInterface {
         is_bridge: link.kind == "bridge",
         mtu_bytes: link.mtu_bytes,
-        addresses: addresses::of_link(&addresses, link.index),
+        addresses: addresses::of_link(&addresses, link.index, None),
     }))
 }
 

@@ -108,7 +108,7 @@ fn host(
                 let bridge = BridgeState {
                     mark: link.mark,
                     mac,
-                    addresses: addresses::of_link(&addresses, link.index),
+                    addresses: addresses::of_link(&addresses, link.index, None),
                     mtu_bytes: link.mtu_bytes,
                     filtered: filters && says_filtered(link),
                     up: link.up,
@@ -228,7 +228,9 @@ fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)
     for link in &links {
         if link.loopback {
             state.loopback_up = link.up;
-        } else if let Some(interface) = interface(link, &addresses) {
+        } else if let Some(interface) =
+            interface(link, &addresses, asked.interfaces.get(&link.name))
+        {
             state.interfaces.insert(link.name.clone(), interface);
         }
     }
@@ -249,12 +251,17 @@ fn own_routes(session: &mut Session) -> io::Result<BTreeSet<RouteState>> {
     Ok(through_gateways.collect())
 }
 
-fn interface(link: &Link, addresses: &[LinkAddress]) -> Option<InterfaceState> {
+fn interface(
+    link: &Link,
+    addresses: &[LinkAddress],
+    wished: Option<&InterfaceState>,
+) -> Option<InterfaceState> {
+    let wished = wished.map(|wished| &wished.addresses);
     Some(InterfaceState {
         mac: link.mac?,
         mtu_bytes: link.mtu_bytes,
         up: link.up,
-        addresses: addresses::of_link(addresses, link.index),
+        addresses: addresses::of_link(addresses, link.index, wished),
     })
 }
 

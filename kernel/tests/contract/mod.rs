@@ -48,6 +48,7 @@ macro_rules! contract_suite {
             a_route_needs_a_way_to_its_gateway,
             absent_parameters_are_told_apart,
             what_a_user_says_of_a_missing_parameter_is_refused,
+            only_link_local_addresses_that_are_wished_for_are_seen,
             routed_subnets_are_the_others,
             a_route_of_the_host_stays_until_it_is_not_wished_for,
             the_host_s_links_are_told,

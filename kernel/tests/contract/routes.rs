@@ -158,6 +158,38 @@ pub fn what_a_user_says_of_a_missing_parameter_is_refused(machine: &mut dyn Mach
     }
 }
 
+pub fn only_link_local_addresses_that_are_wished_for_are_seen(machine: &mut dyn Machine) {
+    let (_, sandbox) = new_sandbox(machine);
+    let netns = sandbox.netns;
+    let mut wished = one_container(&Net::new(1), netns);
+    let eth0 = name("eth0");
+    let set = |wished: &mut KernelState, asked: &[&str]| {
+        let sandbox = wished.sandboxes.get_mut(&netns).unwrap();
+        let addresses = &mut sandbox.interfaces.get_mut(&eth0).unwrap().addresses;
+        addresses.retain(|address| !asked.contains(&address.to_string().as_str()));
+        addresses.extend(asked.iter().map(|text| address(text)));
+    };
+    // On an interface that stands, and on one that is made with them.
+    bring(machine, &wished);
+    set(&mut wished, &["169.254.7.1/16", "fe80::7/64"]);
+    bring(machine, &wished);
+    machine.remove_link(&outside(&Net::new(1), 0));
+    bring(machine, &wished);
+    assert_eq!(machine.kernel().observe(&wished).unwrap(), wished);
+    // Others' stay, and are not told of.
+    let others = ["169.254.9.9/16", "fe80::99/64"].map(|text| Op::AddAddress {
+        netns: Some(netns),
+        interface: eth0.clone(),
+        address: address(text),
+    });
+    machine.kernel().apply(&others).unwrap();
+    assert_eq!(steps(machine, &wished), []);
+    assert_eq!(machine.kernel().observe(&wished).unwrap(), wished);
+    let mut all = wished.clone();
+    set(&mut all, &["169.254.9.9/16", "fe80::99/64"]);
+    assert_eq!(steps(machine, &all), [], "they are there all the same");
+}
+
 pub fn routed_subnets_are_the_others(machine: &mut dyn Machine) {
     let stranger = name("virbr0");
     machine.add_foreign_bridge(&stranger, &[address("192.168.122.1/24")]);

@@ -103,7 +103,7 @@ fn host(links: &[Value], wished: &KernelState) -> HostState {
     for link in links {
         match kind(link) {
             "bridge" => {
-                let common = interface(link);
+                let common = interface(link, None);
                 let data = &link["linkinfo"]["info_data"];
                 let bridge = BridgeState {
                     mark: text(link, "ifalias").parse().ok(),
@@ -136,7 +136,7 @@ fn host(links: &[Value], wished: &KernelState) -> HostState {
 
 fn veth(link: &Value) -> VethState {
     let port = &link["linkinfo"]["info_slave_data"];
-    let common = interface(link);
+    let common = interface(link, None);
     VethState {
         mark: text(link, "ifalias").parse().ok(),
         bridge: IfName::new(text(link, "master")).ok(),
@@ -149,12 +149,16 @@ fn veth(link: &Value) -> VethState {
     }
 }
 
-fn interface(link: &Value) -> InterfaceState {
+/// With its global addresses, and others that are wished for.
+fn interface(link: &Value, wished: Option<&InterfaceState>) -> InterfaceState {
+    let is_wished =
+        |address: &IpNetwork| wished.is_some_and(|wished| wished.addresses.contains(address));
     let address = |info: &Value| -> Option<IpNetwork> {
         let prefix = info["prefixlen"].as_u64()?;
-        let global = text(info, "scope") == "global";
         let address = format!("{}/{prefix}", text(info, "local"));
-        global.then(|| address.parse().unwrap())
+        let address: IpNetwork = address.parse().unwrap();
+        let is_shown = text(info, "scope") == "global" || is_wished(&address);
+        is_shown.then_some(address)
     };
     let addresses = link["addr_info"].as_array().into_iter().flatten();
     InterfaceState {
@@ -193,7 +197,11 @@ fn sandbox(file: &Path, links: &[Value], asked: &SandboxState) -> SandboxState {
     SandboxState {
         loopback_up: links.iter().find(loopback).is_some_and(is_up),
         interfaces: others
-            .map(|link| (name_of(link), interface(link)))
+            .map(|link| {
+                let name = name_of(link);
+                let interface = interface(link, asked.interfaces.get(&name));
+                (name, interface)
+            })
             .collect(),
         routes: routes(Some(file)),
         sysctls: sysctls(Some(file), &asked.sysctls),

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use netd_model::container::DnsSettings;
 use netd_model::{
-    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, Mac, NetworkId,
-    NetworkName, PortRange, Protocol, PublishRequest, PublishedPort,
+    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, LinkLocal, Mac,
+    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct ContainerRequest {
     pub command: Vec<String>,
     /// Addresses wished for, at most one of each family.
     pub ips: Vec<IpAddr>,
+    /// Further addresses of the interface, of 169.254.0.0/16 and fe80::/10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub link_local_ips: Vec<LinkLocal>,
     /// Ethernet address wished for.
     pub mac: Option<Mac>,
     /// Further names on the network.
@@ -147,6 +150,9 @@ pub struct Attachment {
     pub mac: Option<Mac>,
     /// Addresses with prefix.
     pub addresses: Vec<IpNetwork>,
+    /// Link-local addresses that were asked for, with prefix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub link_local_addresses: Vec<IpNetwork>,
     /// The network's gateway, as containers use it.
     pub gateways: Vec<IpAddr>,
     /// Further names.
@@ -176,6 +182,9 @@ pub struct ConnectRequest {
     pub name: Option<ContainerName>,
     /// Addresses wished for, at most one of each family.
     pub ips: Vec<IpAddr>,
+    /// Further addresses of the interface, of 169.254.0.0/16 and fe80::/10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub link_local_ips: Vec<LinkLocal>,
     /// Ethernet address wished for.
     pub mac: Option<Mac>,
     /// Further names on the network.

@@ -27,8 +27,8 @@ pub use status::{Event, Status, Version};
 
 /// Vocabulary that the wire types are made of.
 pub use netd_model::{
-    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, Mac, NetworkId,
-    NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, Subnet,
+    Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, LinkLocal, Mac,
+    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, Subnet,
     container::DnsSettings, subnet::ParseSubnetError,
 };
 

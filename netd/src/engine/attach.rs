@@ -12,7 +12,7 @@ use netd_kernel::{ApplyError, KernelError};
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
-    Alias, Container, ContainerId, Endpoint, EndpointId, IfName, Mac, NetworkId, Phase,
+    Alias, Container, ContainerId, Endpoint, EndpointId, IfName, LinkLocal, Mac, NetworkId, Phase,
     PublishRequest,
 };
 
@@ -27,6 +27,8 @@ use crate::store::Change;
 pub struct Wish {
     /// Addresses, at most one of each family.
     pub ips: Vec<IpAddr>,
+    /// Further addresses, which come from no pool.
+    pub link_local: Vec<LinkLocal>,
     /// Ethernet address.
     pub mac: Option<Mac>,
     /// Further names.

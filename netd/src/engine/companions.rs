@@ -313,5 +313,8 @@ fn put_back(ledger: &mut Ledger, id: ContainerId) -> Result<Vec<Regained>, Store
 fn fits(endpoint: &Endpoint, wish: &Wish) -> bool {
     let has = |ip| endpoint.leases.iter().any(|lease| lease.address == ip);
     let mac = endpoint.interface.as_ref().map(|interface| interface.mac);
-    wish.ips.iter().all(|ip| has(*ip)) && (wish.mac.is_none() || wish.mac == mac)
+    let mut link_local = wish.link_local.iter();
+    wish.ips.iter().all(|ip| has(*ip))
+        && link_local.all(|address| endpoint.link_local.contains(address))
+        && (wish.mac.is_none() || wish.mac == mac)
 }

@@ -14,7 +14,7 @@ use netd_ipam::{AllocateError, PlanPoolError};
 use netd_kernel::{AdoptError, ApplyError, FirewallError, KernelError, ReservePortError};
 use netd_model::name::ParseNameError;
 use netd_model::port::ParsePublishError;
-use netd_model::{ContainerName, IfName, IpNetwork, Mac, NetworkName, Protocol, Subnet};
+use netd_model::{ContainerName, IfName, IpNetwork, LinkLocal, Mac, NetworkName, Protocol, Subnet};
 
 use crate::ledger::Closed;
 use crate::store::StoreError;
@@ -157,6 +157,18 @@ pub enum EngineError {
         network: NetworkName,
         /// Who has it.
         holder: ContainerName,
+    },
+    /// Two interfaces on one network cannot have one link-local address.
+    #[error(
+        "link-local address {address} on network {network} is that of {holder}; choose another"
+    )]
+    LinkLocalTaken {
+        /// The address.
+        address: LinkLocal,
+        /// The network.
+        network: NetworkName,
+        /// Who has it: a container, or the network's bridge.
+        holder: String,
     },
     /// A container has the port.
     #[error(

@@ -15,7 +15,7 @@ use netd_model::{
 use super::attach::Wish;
 use super::choose;
 use super::host_ports::{self, Avoid, Publisher};
-use super::{EngineError, plan};
+use super::{EngineError, link_local, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::Change;
@@ -108,6 +108,9 @@ fn already(
         .ips
         .iter()
         .all(|ip| present.leases.iter().any(|lease| lease.address == *ip));
+    let mut link_local = wish.link_local.iter();
+    let has_link_local = link_local.all(|address| present.link_local.contains(address));
+    let has_ips = has_ips && has_link_local;
     let has_mac = wish
         .mac
         .is_none_or(|mac| present.interface.as_ref().is_some_and(|i| i.mac == mac));
@@ -215,10 +218,11 @@ fn plain(
     if let Some(reason) = impossible.or(has_options.then(|| without.to_owned())) {
         return Err(not_connectable(network, container, reason));
     }
-    if let Some(address) = wish.ips.first() {
+    let link_local = wish.link_local.first().map(|address| address.address());
+    if let Some(address) = wish.ips.first().copied().or(link_local) {
         let reason = "it gives no addresses";
         return Err(EngineError::AddressNotAllowed {
-            address: *address,
+            address,
             network: network.name.clone(),
             reason,
         });
@@ -232,6 +236,7 @@ fn plain(
         leases: Vec::new(),
         ports: Vec::new(),
         opened: Vec::new(),
+        link_local: Vec::new(),
         sysctls: Vec::new(),
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
@@ -260,6 +265,7 @@ fn bridged(
     if let Some(mac) = wish.mac {
         check_mac(state, network, mac)?;
     }
+    link_local::check(state, network, mac, &wish.link_local)?;
     // Docker takes -p on an internal network and publishes nothing; so do we.
     let requests = if network.policy.internal {
         Vec::new()
@@ -297,6 +303,7 @@ fn bridged(
         leases,
         ports,
         opened,
+        link_local: wish.link_local,
         sysctls: wish.options.sysctls,
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,

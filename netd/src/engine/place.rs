@@ -104,7 +104,7 @@ fn only_the_network(owner: &Container, new: &NewContainer) -> Result<(), EngineE
     if !wish.ports.is_empty() {
         return refuse("published ports", "publish on");
     }
-    if !wish.ips.is_empty() || wish.mac.is_some() {
+    if !wish.ips.is_empty() || !wish.link_local.is_empty() || wish.mac.is_some() {
         return refuse("an address", "it has that of");
     }
     if !wish.aliases.is_empty() {

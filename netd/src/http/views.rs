@@ -232,6 +232,8 @@ pub(super) fn attachment(state: &State, endpoint: &Endpoint) -> Option<Attachmen
             .filter(|gateway| gateway.is_ipv4() == pool.gateway.is_ipv4())
             .unwrap_or(pool.gateway)
     });
+    let link_local = endpoint.link_local.iter();
+    let link_local = link_local.map(|address| address.interface_address());
     Some(Attachment {
         network_id: network.id,
         network: network.name.clone(),
@@ -244,6 +246,7 @@ pub(super) fn attachment(state: &State, endpoint: &Endpoint) -> Option<Attachmen
             .iter()
             .map(|lease| lease.interface_address())
             .collect(),
+        link_local_addresses: link_local.collect(),
         gateways: gateways.collect(),
         aliases: endpoint.aliases.clone(),
         ports: match network.policy.internal {

@@ -18,7 +18,7 @@ use netd_api::NetworkRequest;
 use netd_kernel::NetnsHandle;
 use netd_kernel::fake::{Fuel, World};
 use netd_model::desired::KernelState;
-use netd_model::{Container, EndpointId, Network, Ruleset};
+use netd_model::{Container, Endpoint, EndpointId, Network, Ruleset};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -75,6 +75,13 @@ impl TestJournal {
     }
 }
 
+/// The addresses that an endpoint may have in the kernel.
+fn held_by(endpoint: &Endpoint) -> BTreeSet<IpAddr> {
+    let leases = endpoint.leases.iter().map(|lease| lease.address);
+    let link_local = endpoint.link_local.iter();
+    leases.chain(link_local.map(|own| own.address())).collect()
+}
+
 fn crashed() -> StoreError {
     StoreError::Corrupt {
         kind: "commit",
@@ -86,8 +93,7 @@ impl Journal for TestJournal {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         let snapshot = self.inner.load()?;
         for endpoint in &snapshot.endpoints {
-            let leases = endpoint.leases.iter().map(|lease| lease.address);
-            self.leases.insert(endpoint.id, leases.collect());
+            self.leases.insert(endpoint.id, held_by(endpoint));
         }
         Ok(snapshot)
     }
@@ -106,8 +112,7 @@ impl Journal for TestJournal {
         for change in changes {
             match change {
                 Change::PutEndpoint(endpoint) => {
-                    let leases = endpoint.leases.iter().map(|lease| lease.address);
-                    self.leases.insert(endpoint.id, leases.collect());
+                    self.leases.insert(endpoint.id, held_by(endpoint));
                 }
                 Change::RemoveEndpoint(id) => {
                     self.leases.remove(id);

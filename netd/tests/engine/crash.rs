@@ -192,6 +192,14 @@ fn a_network_that_is_kept_and_taken_up_again() {
 }
 
 #[test]
+fn link_local_addresses() {
+    let web = || Step::Run("web", "n2", Some("169.254.7.7 fe80::7"), vec![]);
+    let db = Step::Run("db", "n1", Some("169.254.7.7"), vec!["8080:80"]);
+    let script = [web(), db, Step::End("web"), web(), Step::Forget("web")];
+    die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
+}
+
+#[test]
 fn allow_and_deny() {
     let script = [
         Step::Allow("n2", "n1"),

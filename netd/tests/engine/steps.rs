@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use netd::engine::{Absent, Ending, EngineError, NewContainer, Wish};
 use netd_model::container::Anchor;
 use netd_model::network::BridgeSpec;
-use netd_model::{ContainerId, ContainerState, Network, NetworkId};
+use netd_model::{ContainerId, ContainerState, LinkLocal, Network, NetworkId};
 
 use crate::bench::{Bench, process, request};
 
@@ -18,7 +18,7 @@ pub(crate) enum Step {
     Remove(&'static str),
     /// Remove networks that nobody is on.
     Prune,
-    /// Run a container on a network, with an address (or none said) and published ports.
+    /// Run a container on a network, with addresses, blanks between (or none said), and published ports.
     Run(
         &'static str,
         &'static str,
@@ -93,8 +93,12 @@ pub(crate) fn route(subnet: &str, gateway: &str, network: &str) -> netd_api::Rou
 }
 
 fn wish(address: Option<&str>, ports: &[&str]) -> Wish {
+    let words = address.into_iter().flat_map(str::split_whitespace);
+    let (link_local, ips): (Vec<_>, Vec<_>) =
+        words.partition(|word| word.parse::<LinkLocal>().is_ok());
     Wish {
-        ips: address.iter().map(|ip| ip.parse().unwrap()).collect(),
+        ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+        link_local: link_local.iter().map(|ip| ip.parse().unwrap()).collect(),
         ports: ports.iter().map(|port| port.parse().unwrap()).collect(),
         ..Wish::default()
     }
@@ -274,7 +278,11 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
                 let ports: Vec<String> = endpoint.ports.iter().map(|p| p.to_string()).collect();
                 let inside = endpoint.interface.as_ref().map(|i| i.inside.to_string());
                 let key = format!("{} on {}", container.name, network.name);
-                let text = format!("{:?} {leases:?} {ports:?} {inside:?}", endpoint.phase);
+                let link_local = &endpoint.link_local;
+                let text = format!(
+                    "{:?} {leases:?} {link_local:?} {ports:?} {inside:?}",
+                    endpoint.phase
+                );
                 story.insert(key, text);
             }
         }

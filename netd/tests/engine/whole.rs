@@ -136,6 +136,12 @@ fn has_its_link(
         .leases
         .iter()
         .map(netd_model::Lease::interface_address)
+        .chain(
+            endpoint
+                .link_local
+                .iter()
+                .map(|own| own.interface_address()),
+        )
         .collect();
     seen.host.veths.contains_key(&interface.outside)
         && inside.is_some_and(|inside| inside.up && inside.addresses == addresses)

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
-use netd_api::{Alias, ContainerName, Mac, NetworkName, PublishRequest, Subnet};
+use netd_api::{Alias, ContainerName, LinkLocal, Mac, NetworkName, PublishRequest, Subnet};
 
 use crate::net::complete;
 use crate::net::filter::{self, Filter};
@@ -183,6 +183,9 @@ pub(in crate::net) struct ConnectArgs {
     /// The IPv6 address to have
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::net) ip6: Option<Ipv6Addr>,
+    /// A further address, for this network only: of 169.254.0.0/16, or of fe80::/10 on a network with IPv6
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::net) link_local_ip: Vec<LinkLocal>,
     /// The Ethernet address to have
     #[arg(long, visible_alias = "mac", value_name = "MAC")]
     pub(in crate::net) mac_address: Option<Mac>,

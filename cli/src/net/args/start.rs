@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use netd_api::container::ExposedPort;
-use netd_api::{Alias, ContainerName, Hostname, Mac, PublishRequest};
+use netd_api::{Alias, ContainerName, Hostname, LinkLocal, Mac, PublishRequest};
 
 use crate::net::complete;
 
@@ -44,6 +44,9 @@ pub(in crate::net) struct RunArgs {
     /// The IPv6 address to have
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::net) ip6: Option<Ipv6Addr>,
+    /// A further address, for this network only: of 169.254.0.0/16, or of fe80::/10 on a network with IPv6
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::net) link_local_ip: Vec<LinkLocal>,
     /// The Ethernet address to have
     #[arg(long, visible_alias = "mac", value_name = "MAC")]
     pub(in crate::net) mac_address: Option<Mac>,

@@ -31,7 +31,7 @@ impl EngineError {
                 AllocateError::OutsideSubnet { .. } => ErrorCode::AddressNotAllowed,
             },
             Self::AddressNotAllowed { .. } => ErrorCode::AddressNotAllowed,
-            Self::MacTaken { .. } => ErrorCode::AddressTaken,
+            Self::MacTaken { .. } | Self::LinkLocalTaken { .. } => ErrorCode::AddressTaken,
             Self::InterfaceTaken { .. } => ErrorCode::NameTaken,
             Self::PortTaken { .. } | Self::NoHostPort { .. } => ErrorCode::PortTaken,
             Self::HostPort { source } => match source {

@@ -73,6 +73,7 @@ pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, R
         command: request.command,
         wish: Wish {
             ips: request.ips,
+            link_local: request.link_local_ips,
             mac: request.mac,
             aliases: request.aliases,
             ports,

@@ -119,6 +119,7 @@ pub(super) async fn connect(
     let network = app.engine.find_network(&word).await?;
     let wish = Wish {
         ips: request.ips,
+        link_local: request.link_local_ips,
         mac: request.mac,
         aliases: request.aliases,
         ports: checked(request.ports)?,
