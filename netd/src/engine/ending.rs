@@ -123,25 +123,37 @@ impl Engine {
 
     /// Ends the container of a namespace that came to its end.
     pub(super) async fn end_netns(&self, netns: NetnsId) -> Result<(), EngineError> {
+        if self.end_holder(netns).await? {
+            return Ok(());
+        }
+        {
+            let _sandbox = self.sandboxes.alone(netns).await;
+            let known = self.look(move |state| state.container_in(netns).is_some());
+            if !known.await? {
+                self.kernel(move |kernel| kernel.release(netns)).await;
+                return Ok(());
+            }
+        }
+        // It was registered meanwhile, by somebody who had pinned it before its end and is told of no other one.
+        self.end_holder(netns).await?;
+        Ok(())
+    }
+
+    /// Ends the container in a namespace and all that share it; tells whether there was one.
+    async fn end_holder(&self, netns: NetnsId) -> Result<bool, EngineError> {
         let holder = self.look(move |state| {
             let holder = state.container_in(netns)?;
             let companions = state.companions_of(holder).map(|companion| companion.id);
             Some((holder.id, companions.collect::<Vec<_>>()))
         });
-        if let Some((id, companions)) = holder.await? {
-            self.end_container(id, Ending::NamespaceGone(netns)).await?;
-            for companion in companions {
-                self.end_container(companion, Ending::Vanished).await?;
-            }
-            return Ok(());
+        let Some((id, companions)) = holder.await? else {
+            return Ok(false);
+        };
+        self.end_container(id, Ending::NamespaceGone(netns)).await?;
+        for companion in companions {
+            self.end_container(companion, Ending::Vanished).await?;
         }
-        // Somebody may be about to register it; that one finds it gone.
-        let _sandbox = self.sandboxes.alone(netns).await;
-        let known = self.look(move |state| state.container_in(netns).is_some());
-        if !known.await? {
-            self.kernel(move |kernel| kernel.release(netns)).await;
-        }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes apart what is left of a container that is starting or ending, and writes what it comes to. The caller is

@@ -113,6 +113,34 @@ fn a_storm_of_contrary_wishes_passes() {
     }
 }
 
+/// Whatever a start has come to when its process ends: nothing is left of it but, at most, the record of its end.
+#[test]
+fn a_process_that_ends_during_its_start_is_noticed_at_any_moment() {
+    let bench = Bench::new();
+    bench.create("n", "10.9.0.0/24").unwrap();
+    for round in 0..240 {
+        let pid = bench.world.spawn_process();
+        let engine = bench.engine();
+        let new = process(pid, "brief", "n", Wish::default());
+        let start = bench.spawn(async move { engine.run_container(new).await });
+        // A look takes a turn, as each part of a start does: one moment later in each round.
+        for _ in 0..round % 12 {
+            bench.look(|_| ());
+        }
+        bench.world.end_process(pid);
+        let _ = bench.wait(start).unwrap();
+        bench.until("the end is noticed", |bench| {
+            bench.look(|state| {
+                let brief = state.container_named(&"brief".parse().unwrap());
+                brief.is_none_or(|brief| brief.has_ended())
+            })
+        });
+    }
+    remove_all(&bench);
+    check(&bench, "brief lives");
+    assert_eq!(bench.world.pinned().len(), 0);
+}
+
 async fn life(engine: Arc<Engine>, name: &'static str, pid: u32) {
     let new = process(pid, name, "bridge", Wish::default());
     let Ok(container) = engine.run_container(new).await else {
