@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask setup | test | demo | man`. Must not know how the daemon works.
+//! The project's chores: `cargo xtask setup | test | demo | bench | man`. Must not know how the daemon works.
 
 mod packages;
 
@@ -9,6 +9,8 @@ mod scenarios;
 mod test;
 
 mod demo;
+
+mod bench;
 
 mod man;
 
@@ -21,6 +23,7 @@ The project's chores. Run as root, from anywhere in the project.
 
   cargo xtask demo            install what is needed, build, show the whole story; leaves nothing behind
   cargo xtask test [FILTER]   install what is needed, build, run every test whose name contains FILTER
+  cargo xtask bench [--quick]  measure netd beside bare netlink and other engines; `bench --help` has more
   cargo xtask man             write the manual pages of net and netd into target/man
   cargo xtask setup           only install what is needed (Debian packages)
 ";
@@ -44,6 +47,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["test"] => return test::run(None),
         ["test", filter] => return test::run(Some(filter)),
         ["demo"] => demo::run()?,
+        ["bench", options @ ..] => return bench::run(options),
         ["man"] => man::write()?,
         [] | ["help" | "--help" | "-h"] => say(HELP.trim_end()),
         _ => bail!("unknown chore {:?}\n\n{HELP}", words.join(" ")),

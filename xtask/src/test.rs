@@ -82,12 +82,19 @@ fn run_tests(
     })
 }
 
-fn look() -> Result<Baseline> {
+/// What stands in the namespace of the caller.
+///
+/// # Errors
+/// When a tool is missing or fails.
+pub(crate) fn look() -> Result<Baseline> {
     Baseline::take().map_err(anyhow::Error::msg)
 }
 
 /// What differs from `before`, once the kernel had its time.
-fn leftovers(before: &Baseline) -> Result<Vec<String>> {
+///
+/// # Errors
+/// When a tool is missing or fails.
+pub(crate) fn leftovers(before: &Baseline) -> Result<Vec<String>> {
     let start = Instant::now();
     loop {
         let changes = before.changes(&look()?);

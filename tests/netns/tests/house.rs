@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("netd-cli", &["netd-api"]),
     ("netns-tests", &["netd-api"]),
+    ("netd-bench", &["netd-api", "netns-tests"]),
     ("xtask", &["netd-api", "netns-tests"]),
 ];
 

@@ -1,0 +1,174 @@
+//! The lane of netd through its interface, on a connection that is kept, as a runtime would use it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use netd_api::{
+    Client, ConnectRequest, ContainerRequest, DisconnectRequest, Netns, NetworkRequest,
+};
+use netns_tests::HostOptions;
+use netns_tests::host::SOCKET;
+
+use super::{HOME, Lane};
+use crate::ground::Ground;
+
+/// A firewall backend of netd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// `"firewall-backend": "nftables"`.
+    Nftables,
+    /// `"firewall-backend": "iptables"`.
+    Iptables,
+}
+
+impl Backend {
+    /// Its name in netd's configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+        }
+    }
+}
+
+/// netd with one firewall backend.
+#[derive(Debug)]
+pub struct Netd {
+    name: String,
+    ground: Ground,
+    client: Client,
+}
+
+impl Netd {
+    /// A laboratory with a running netd and a network.
+    ///
+    /// # Errors
+    /// When the network cannot be made, or netd has another firewall than it was told.
+    pub fn new(backend: Backend) -> Result<Self> {
+        let word = backend.name();
+        let ground = Ground::new(HostOptions {
+            config: format!(r#"{{"firewall-backend": "{word}"}}"#),
+            flags: vec![],
+        });
+        ground.lab.h1.start();
+        let client = Client::new(&ground.lab.h1.path(SOCKET));
+        let firewall = client.status()?.firewall;
+        ensure!(
+            firewall.contains(word) || (word == "nftables" && firewall.contains("nf_tables")),
+            "netd was told to use {word} and says {firewall:?}; is NETNS_FIREWALL set?"
+        );
+        let mut lane = Self {
+            name: format!("netd-{word}"),
+            ground,
+            client,
+        };
+        lane.create(HOME)?;
+        Ok(lane)
+    }
+
+    /// The kept connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Makes a container known that is on no network yet.
+    ///
+    /// # Errors
+    /// When netd refuses.
+    pub fn register(&self, container: usize) -> Result<()> {
+        let request = ContainerRequest {
+            network: Some("none".to_owned()),
+            ..self.request(container)?
+        };
+        self.client.register(&request)?;
+        // `none` wants a container for itself.
+        let request = DisconnectRequest {
+            container: container_name(container),
+            force: false,
+        };
+        Ok(self.client.disconnect("none", &request)?)
+    }
+
+    /// A container of this lane, handed over by its process.
+    ///
+    /// # Errors
+    /// When its name is none, which cannot be.
+    pub fn request(&self, container: usize) -> Result<ContainerRequest> {
+        Ok(ContainerRequest {
+            name: Some(container_name(container).parse()?),
+            netns: Some(Netns {
+                pid: self.ground.pid(container),
+                fd: None,
+            }),
+            network: Some(network_name(HOME)),
+            ..ContainerRequest::default()
+        })
+    }
+}
+
+impl Lane for Netd {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn ground(&mut self) -> &mut Ground {
+        &mut self.ground
+    }
+
+    fn create(&mut self, network: u8) -> Result<Duration> {
+        let request = network_request(network)?;
+        let start = Instant::now();
+        self.client
+            .create_network(&request)
+            .context("create a network")?;
+        Ok(start.elapsed())
+    }
+
+    fn remove(&mut self, network: u8) -> Result<Duration> {
+        let start = Instant::now();
+        self.client
+            .remove_network(&network_name(network))
+            .context("remove a network")?;
+        Ok(start.elapsed())
+    }
+
+    fn attach(&mut self, container: usize) -> Result<Duration> {
+        self.register(container)?;
+        let request = ConnectRequest {
+            container: Some(container_name(container)),
+            ..ConnectRequest::default()
+        };
+        let start = Instant::now();
+        self.client.connect(&network_name(HOME), &request)?;
+        Ok(start.elapsed())
+    }
+
+    fn detach(&mut self, container: usize) -> Result<Duration> {
+        let request = DisconnectRequest {
+            container: container_name(container),
+            force: false,
+        };
+        let start = Instant::now();
+        self.client.disconnect(&network_name(HOME), &request)?;
+        let took = start.elapsed();
+        self.client.forget(&container_name(container))?;
+        Ok(took)
+    }
+}
+
+/// What a network is called.
+pub(super) fn network_name(network: u8) -> String {
+    format!("n{network}")
+}
+
+/// What a container is called.
+pub(super) fn container_name(container: usize) -> String {
+    format!("c{container}")
+}
+
+fn network_request(network: u8) -> Result<NetworkRequest> {
+    let body = serde_json::json!({ "name": network_name(network) });
+    serde_json::from_value(body).context("make a request")
+}

@@ -1,0 +1,51 @@
+//! The command line of the benchmark.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::measures::Effort;
+
+/// Measures netd beside bare netlink and other engines, everything in namespaces of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Parser)]
+#[command(name = "cargo xtask bench", disable_version_flag = true)]
+pub struct Options {
+    /// About three minutes without peers, instead of half an hour
+    #[arg(long, conflicts_with = "miniature")]
+    pub quick: bool,
+    /// Seconds: only to see that everything works; the figures mean little
+    #[arg(long, hide = true)]
+    pub miniature: bool,
+    /// Directory for the table and the plots
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
+    pub out: PathBuf,
+}
+
+impl Options {
+    /// How much is done.
+    #[must_use]
+    pub fn effort(&self) -> Effort {
+        match (self.miniature, self.quick) {
+            (true, _) => Effort::MINIATURE,
+            (_, true) => Effort::QUICK,
+            _ => Effort::FULL,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_says_how_much_is_done() {
+        let parse = |words: &[&str]| {
+            Options::try_parse_from([&["bench"], words].concat()).map(|options| options.effort())
+        };
+        assert_eq!(parse(&[]).unwrap(), Effort::FULL);
+        assert_eq!(parse(&["--quick"]).unwrap(), Effort::QUICK);
+        assert_eq!(parse(&["--miniature"]).unwrap(), Effort::MINIATURE);
+        assert!(parse(&["--quick", "--miniature"]).is_err());
+        assert!(parse(&["--fast"]).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! Results as Markdown, for people. Pure.
+
+use crate::measure::{Better, Measure};
+use crate::results::{Cell, Results};
+use crate::stats::Summary;
+
+/// The lane that all others are compared with, where it ran.
+pub const LIMIT: &str = "limit";
+
+/// A table of each measure, with its heading and what it is.
+#[must_use]
+pub fn render(results: &Results) -> String {
+    let mut text = String::new();
+    for measure in results.measures() {
+        text.push_str(&format!(
+            "## {} ({})\n\n{}\n\n",
+            measure.title(),
+            measure.unit(),
+            measure.note()
+        ));
+        text.push_str(&one(results, measure));
+        let any = results.lanes(measure).iter().any(|lane| {
+            results
+                .places(measure)
+                .any(|(at, _)| results.median((measure, at), lane).is_some())
+        });
+        if any {
+            text.push_str(&format!(
+                "\n![{}]({}.svg)\n",
+                measure.title(),
+                measure.slug()
+            ));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn one(results: &Results, measure: Measure) -> String {
+    let lanes = results.lanes(measure);
+    let mut lines = Vec::new();
+    let first = measure.axis().unwrap_or("");
+    lines.push(row(first, lanes.iter().map(|lane| (*lane).to_owned())));
+    lines.push(format!("|{}", "---|".repeat(lanes.len() + 1)));
+    let mut reasons: Vec<String> = Vec::new();
+    for (at, cells) in results.places(measure) {
+        let head = measure.axis().map_or_else(String::new, |_| thousands(at));
+        let limit = results.median((measure, at), LIMIT);
+        let fields = lanes.iter().map(|lane| match cells.get(*lane) {
+            Some(Cell::Measured(values)) => {
+                let times = limit.filter(|_| *lane != LIMIT);
+                Summary::of(values)
+                    .map_or_else(|| "n/a".to_owned(), |found| field(&found, (times, measure)))
+            }
+            Some(Cell::Absent(why)) => {
+                let place = reasons.iter().position(|known| known == why);
+                let number = place.unwrap_or_else(|| {
+                    reasons.push(why.clone());
+                    reasons.len() - 1
+                });
+                format!("n/a: {}", number + 1)
+            }
+            None => String::new(),
+        });
+        lines.push(row(&head, fields));
+    }
+    let mut text = lines.join("\n");
+    text.push('\n');
+    for (number, why) in reasons.iter().enumerate() {
+        let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.push_str(&format!(
+            "\nn/a {}: {}\n",
+            number + 1,
+            why.replace('|', "\\|")
+        ));
+    }
+    text
+}
+
+fn row(head: &str, fields: impl Iterator<Item = String>) -> String {
+    let mut line = format!("| {head} |");
+    for field in fields {
+        line.push_str(&format!(" {field} |"));
+    }
+    line
+}
+
+/// The median, the middle eight tenths, and how it compares with the limit.
+fn field(found: &Summary, (limit, measure): (Option<f64>, Measure)) -> String {
+    let mut text = format!("**{}**", number(found.median));
+    if found.count > 1 {
+        text.push_str(&format!(" ({}–{})", number(found.low), number(found.high)));
+    }
+    if let Some(limit) = limit.filter(|limit| *limit > 0.0) {
+        let part = found.median / limit;
+        match measure.better() {
+            Better::Small => text.push_str(&format!(" ×{}", number(part))),
+            Better::Large => text.push_str(&format!(" {:.0} %", part * 100.0)),
+        }
+    }
+    text
+}
+
+/// A number with three digits that mean something.
+#[must_use]
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1000.0 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "rates stay far below"
+        )]
+        let whole = size.round() as u64;
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", thousands(whole));
+    }
+    let digits = match size {
+        size if size >= 99.95 => 0,
+        size if size >= 9.995 => 1,
+        size if size >= 0.1 || size == 0.0 => 2,
+        _ => 4,
+    };
+    format!("{value:.digits$}")
+}
+
+/// A whole number with a comma before each three digits.
+#[must_use]
+pub fn thousands(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_that_mean_something() {
+        let all = [
+            0.0, 0.0123, 0.456, 1.234, 12.34, 123.4, 1234.5, 23_456.0, -1500.0,
+        ];
+        let texts = all.map(number);
+        let expected = [
+            "0.00", "0.0123", "0.46", "1.23", "12.3", "123", "1,235", "23,456", "-1,500",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn a_table_has_the_spread_the_limit_and_every_reason_once() {
+        let mut results = Results::default();
+        for value in [1.0, 2.0, 3.0] {
+            results.record((Measure::Attach, 1), LIMIT, value);
+            results.record((Measure::Attach, 1), "netd", 2.0 * value);
+        }
+        results.absent((Measure::Attach, 1), "docker", "dockerd is\nnot here");
+        results.absent((Measure::Attach, 1), "podman", "dockerd is\nnot here");
+        let text = render(&results);
+        let expected = "\
+## Attach one container (ms)
+
+From the request to the answer: a known container with a fresh namespace joins a network that nobody else is on.
+
+|  | limit | netd | docker | podman |
+|---|---|---|---|---|
+|  | **2.00** (1.20–2.80) | **4.00** (2.40–5.60) ×2.00 | n/a: 1 | n/a: 1 |
+
+n/a 1: dockerd is not here
+
+![Attach one container](attach.svg)
+
+";
+        assert_eq!(text, expected);
+    }
+}
