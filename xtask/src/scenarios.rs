@@ -7,6 +7,31 @@ use std::io::IsTerminal;
 
 use crate::say;
 
+/// A firewall that the scenarios run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Firewall {
+    Iptables,
+    Nftables,
+}
+
+impl Firewall {
+    /// Both, in the order of the columns.
+    pub(crate) const BOTH: [Self; 2] = [Self::Iptables, Self::Nftables];
+
+    /// What the laboratory and netd call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        }
+    }
+
+    /// The module of tests that are put on it in every run.
+    pub(crate) fn module(self) -> String {
+        format!("on_{}::", self.name())
+    }
+}
+
 /// What each scenario is about, S1 first. The one place that has the titles.
 const TITLES: [&str; 25] = [
     "Three built-in networks, which stay",
@@ -46,16 +71,16 @@ enum End {
     Failed,
 }
 
-/// Tests of scenarios, by name, with how they ended.
+/// Tests of scenarios, by firewall and name, with how they ended.
 #[derive(Debug, Default)]
 pub(crate) struct Scenarios {
-    ends: BTreeMap<String, End>,
+    ends: BTreeMap<(Firewall, String), End>,
 }
 
 impl Scenarios {
     /// Reads a line of cargo-nextest, such as `PASS [   0.713s] (1/5) netns-tests::scenarios s12_live::s12_a_test`, or
-    /// one of libtest, such as `test s12_live::s12_a_test ... ok`. Other lines are passed over.
-    pub(crate) fn read(&mut self, line: &str) {
+    /// one of libtest, such as `test s12_live::s12_a_test ... ok`, of a run on `firewall`. Other lines are passed over.
+    pub(crate) fn read(&mut self, firewall: Firewall, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let found = match words[..] {
             ["test", path, "...", "ok"] => Some((path, End::Passed)),
@@ -69,13 +94,16 @@ impl Scenarios {
         };
         if let Some((path, end)) = found {
             let name = path.rsplit("::").next().unwrap_or(path);
+            let put_on = |one: &Firewall| path.starts_with(&one.module());
+            let firewall = Firewall::BOTH.into_iter().find(put_on).unwrap_or(firewall);
             if number(name).is_some() {
-                self.ends.insert(name.to_owned(), end);
+                self.ends.insert((firewall, name.to_owned()), end);
             }
         }
     }
 
-    /// Prints what became of each scenario; of those without a test only if `all` were to run. Gives their numbers.
+    /// Prints what became of each scenario, on iptables and on nftables; of those without a test only if `all` were to
+    /// run. Gives the numbers of those that have none on one of them.
     pub(crate) fn summarize(&self, all: bool) -> Vec<usize> {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let paint = |text: String, code: &str| match colour {
@@ -85,15 +113,16 @@ impl Scenarios {
         let mut without = Vec::new();
         let mut lines = Vec::new();
         for (number, title) in (1..).zip(TITLES) {
-            let (passed, failed) = self.counts(number);
-            let said = match (passed, failed) {
-                (0, 0) if all => {
+            let [one, other] = Firewall::BOTH.map(|firewall| self.counts(firewall, number));
+            let passed = format!("{:>2} + {:>2} passed", one.0, other.0);
+            let said = match [one, other] {
+                [(0, 0), (0, 0)] if !all => continue,
+                [(0, 0), _] | [_, (0, 0)] if all => {
                     without.push(number);
-                    paint("no test ran".to_owned(), "31")
+                    paint(passed, "31")
                 }
-                (0, 0) => continue,
-                (passed, 0) => paint(format!("{passed:>3} passed"), "32"),
-                (passed, failed) => paint(format!("{passed:>3} passed, {failed} failed"), "31"),
+                [(_, 0), (_, 0)] => paint(passed, "32"),
+                [(_, one), (_, other)] => paint(format!("{passed}, {one} + {other} failed"), "31"),
             };
             lines.push(format!(
                 "  {:<4} {title:<TITLE_WIDTH$} {said}",
@@ -101,16 +130,18 @@ impl Scenarios {
             ));
         }
         if !lines.is_empty() {
-            say(&format!("\nThe scenarios:\n{}\n", lines.join("\n")));
+            let title = "The scenarios, on iptables + on nftables:";
+            say(&format!("\n{title}\n{}\n", lines.join("\n")));
         }
         without
     }
 
-    fn counts(&self, wanted: usize) -> (usize, usize) {
+    /// How many tests of a scenario passed and failed.
+    fn counts(&self, firewall: Firewall, wanted: usize) -> (usize, usize) {
         let own = self
             .ends
             .iter()
-            .filter(|(name, _)| number(name) == Some(wanted));
+            .filter(|((on, name), _)| *on == firewall && number(name) == Some(wanted));
         let (passed, failed): (Vec<_>, Vec<_>) = own.partition(|(_, end)| **end == End::Passed);
         (passed.len(), failed.len())
     }
@@ -140,11 +171,19 @@ mod tests {
             "test s26_beyond::s26_beyond ... ok",
             "    Starting 5 tests across 1 binary",
         ] {
-            scenarios.read(line);
+            scenarios.read(Firewall::Iptables, line);
         }
-        assert_eq!(scenarios.counts(12), (1, 2));
-        assert_eq!(scenarios.counts(6), (1, 0));
-        assert_eq!(scenarios.summarize(true).len(), 23);
+        for line in [
+            "        PASS [   0.713s] (1/5) netns-tests::scenarios s12_live::s12_one",
+            "        PASS [   0.713s] (2/5) netns-tests::scenarios on_iptables::s12_four",
+        ] {
+            scenarios.read(Firewall::Nftables, line);
+        }
+        assert_eq!(scenarios.counts(Firewall::Iptables, 12), (2, 2));
+        assert_eq!(scenarios.counts(Firewall::Nftables, 12), (1, 0));
+        assert_eq!(scenarios.counts(Firewall::Iptables, 6), (1, 0));
+        let without = scenarios.summarize(true);
+        assert!(without.len() == 24 && without.contains(&6), "{without:?}");
         assert!(scenarios.summarize(false).is_empty());
     }
 
@@ -153,7 +192,7 @@ mod tests {
         for title in TITLES {
             assert!(title.chars().count() <= TITLE_WIDTH, "{title}");
         }
-        let line = "  S12  ".len() + TITLE_WIDTH + " 10 passed".len();
+        let line = "  S12  ".len() + TITLE_WIDTH + " 10 + 10 passed".len();
         assert!(line <= 80, "{line}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use netns_tests::baseline::Baseline;
 
-use crate::scenarios::Scenarios;
+use crate::scenarios::{Firewall, Scenarios};
 use crate::{cargo, packages, say};
 
 /// Tests at a time. Those on namespaces mostly wait, for processes and packets.
@@ -32,7 +32,11 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     let before = look()?;
     let mut counts = Counts::default();
     let mut scenarios = Scenarios::default();
-    let mut well = run_tests(filter, (&mut counts, &mut scenarios))?;
+    let mut well = true;
+    for firewall in Firewall::BOTH {
+        say(&format!("\nOn the firewall {}:", firewall.name()));
+        well &= run_tests(firewall, filter, (&mut counts, &mut scenarios))?;
+    }
     if filter.is_none() {
         let arguments = ["test", "--workspace", "--doc", "--no-fail-fast"];
         well &= cargo::read_lines(&arguments, &[], |line| counts.read_libtest(line))?;
@@ -59,26 +63,46 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     })
 }
 
+/// The tests of a run: on the first firewall all, on the other one the scenarios that are not put on one themselves.
 fn run_tests(
+    firewall: Firewall,
     filter: Option<&str>,
     (counts, scenarios): (&mut Counts, &mut Scenarios),
 ) -> Result<bool> {
-    let environment = [("RUST_TEST_THREADS", PARALLEL)];
+    let environment = [
+        ("RUST_TEST_THREADS", PARALLEL),
+        ("NETNS_FIREWALL", firewall.name()),
+    ];
+    let is_first = firewall == Firewall::BOTH[0];
+    let put_on = Firewall::BOTH.map(Firewall::module);
+    let scenarios_only = ["-p", "netns-tests", "--test", "scenarios"];
     if cargo::has("nextest") {
-        let mut arguments = vec!["nextest", "run", "--workspace", "--no-fail-fast"];
+        let mut arguments = vec!["nextest", "run", "--no-fail-fast", "--no-tests=pass"];
         arguments.extend(["--test-threads", PARALLEL]);
         arguments.extend(filter);
-        return cargo::read_lines(&arguments, &[], |line| {
+        let others = format!("not (test(/^{}/) | test(/^{}/))", put_on[0], put_on[1]);
+        match is_first {
+            true => arguments.push("--workspace"),
+            false => arguments.extend(scenarios_only.into_iter().chain(["-E", &others])),
+        }
+        return cargo::read_lines(&arguments, &environment, |line| {
             counts.read_nextest(line);
-            scenarios.read(line);
+            scenarios.read(firewall, line);
         });
     }
-    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
-    arguments.extend(["--lib", "--bins", "--tests"]);
+    let mut arguments = vec!["test", "--no-fail-fast"];
+    match is_first {
+        true => arguments.extend(["--workspace", "--lib", "--bins", "--tests"]),
+        false => arguments.extend(scenarios_only),
+    }
     arguments.extend(filter);
+    if !is_first {
+        arguments.push("--");
+        arguments.extend(put_on.iter().flat_map(|module| ["--skip", module]));
+    }
     cargo::read_lines(&arguments, &environment, |line| {
         counts.read_libtest(line);
-        scenarios.read(line);
+        scenarios.read(firewall, line);
     })
 }
 

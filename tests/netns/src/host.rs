@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::process::{Background, Ran};
-use crate::{Machine, OrFail, programs, within};
+use crate::{Firewall, Machine, OrFail, firewall, programs, within};
 
 /// The daemon's socket inside the machine.
 pub const SOCKET: &str = "/run/netd/netd.sock";
@@ -25,9 +25,6 @@ pub const STATE_DIR: &str = "/run/netd/state";
 pub const CONFIG_FILE: &str = "/run/netd/daemon.json";
 const LOG: &str = "/run/lab/netd.log";
 const NOTIFY_SOCKET: &str = "/run/lab/notify";
-
-/// Environment variable that names the firewall backend of every daemon, for a run of the same scenarios on another.
-const FIREWALL: &str = "NETNS_FIREWALL";
 
 /// How long a daemon may take from its start to READY=1.
 const READY_PATIENCE: Duration = Duration::from_secs(15);
@@ -49,6 +46,7 @@ pub struct HostOptions {
 pub struct Host {
     machine: Machine,
     options: HostOptions,
+    firewall: firewall::Choice,
     daemon: RefCell<Option<Background>>,
 }
 
@@ -74,6 +72,7 @@ impl Host {
         Self {
             machine,
             options,
+            firewall: firewall::Choice::default(),
             daemon: RefCell::new(None),
         }
     }
@@ -91,9 +90,7 @@ impl Host {
         ] {
             line.extend([flag.to_owned(), value.to_owned()]);
         }
-        if let Ok(backend) = std::env::var(FIREWALL) {
-            line.extend(["--firewall-backend".to_owned(), backend]);
-        }
+        line.extend(self.firewall.get().flags());
         line.extend(self.options.flags.iter().cloned());
         line
     }
@@ -205,6 +202,11 @@ impl Host {
             .borrow_mut()
             .as_mut()
             .is_some_and(Background::is_running)
+    }
+
+    /// Puts the daemon on a firewall from its next start on, whatever the environment says.
+    pub fn put_on(&self, firewall: Firewall) {
+        self.firewall.set(firewall);
     }
 
     /// Changes the configuration for the next start.

@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use crate::host::{Host, HostOptions};
-use crate::{Machine, OrFail};
+use crate::{Firewall, Machine, OrFail};
 
 /// Machines on one switch.
 ///
@@ -48,7 +48,19 @@ impl Lab {
         lab
     }
 
-    /// The same, with netd not started yet.
+    /// A host with a running netd of default configuration on one firewall, and a machine outside.
+    ///
+    /// # Panics
+    /// When netd does not become ready.
+    #[must_use]
+    pub fn on(firewall: Firewall) -> Self {
+        let lab = Self::without_daemon(HostOptions::default());
+        lab.h1.put_on(firewall);
+        lab.h1.start();
+        lab
+    }
+
+    /// A host whose netd is not started yet, and a machine outside.
     #[must_use]
     pub fn without_daemon(options: HostOptions) -> Self {
         let switch = Machine::new("switch");

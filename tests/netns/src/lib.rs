@@ -6,13 +6,15 @@
 //! Nothing stays behind, whatever happens: every machine is a set of namespaces whose first process dies with the
 //! test that made it, and all its files lie on a tmpfs in its own mount namespace.
 //!
-//! Reading order: [`lab`], [`machine`], [`host`], [`process`], [`oracle`], [`serve`], [`flow`], [`attack`], [`wait`].
+//! Reading order: [`lab`], [`machine`], [`host`], [`firewall`], [`process`], [`oracle`], [`serve`], [`flow`], [`attack`], [`wait`].
 
 pub mod lab;
 
 pub mod machine;
 
 pub mod host;
+
+pub mod firewall;
 
 pub mod process;
 
@@ -30,6 +32,7 @@ pub mod baseline;
 
 pub mod programs;
 
+pub use firewall::Firewall;
 pub use host::{CONFIG_FILE, Host, HostOptions};
 pub use lab::Lab;
 pub use machine::Machine;

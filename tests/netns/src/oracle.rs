@@ -82,7 +82,7 @@ impl Machine {
             .collect()
     }
 
-    /// Rules of all tables that netd uses.
+    /// Rules of all tables that netd uses, and of those that nobody made by iptables.
     ///
     /// # Panics
     /// When they cannot be read.
@@ -94,6 +94,7 @@ impl Machine {
             all.push(format!("*{table}"));
             all.extend(self.rules(table));
         }
+        all.extend(self.tables_of_nft());
         all
     }
 

@@ -1,6 +1,6 @@
 //! Bad surroundings: a full disk, a read-only one, a second daemon, wrong configuration, missing programs.
 
-use netns_tests::host::{DATA_ROOT, SOCKET, STATE_DIR};
+use netns_tests::host::{DATA_ROOT, STATE_DIR};
 use netns_tests::{HostOptions, Lab, OrFail, programs};
 
 fn lab_with(config: &str) -> Lab {
@@ -157,17 +157,6 @@ fn right_configuration_is_checked_and_nothing_is_done() {
 }
 
 #[test]
-fn without_iptables_the_daemon_names_it_and_does_not_start() {
-    let lab = Lab::without_daemon(HostOptions::default());
-    let _ = lab
-        .h1
-        .sh("mkdir /run/lab/none && mount --bind /run/lab/none /usr/sbin")
-        .ok();
-    let said = lab.h1.start_refused();
-    let _ = said.names(&["iptables"]);
-}
-
-#[test]
 fn log_lines_are_json_on_request() {
     let lab = Lab::with(HostOptions {
         config: String::new(),
@@ -228,17 +217,6 @@ fn a_second_daemon_in_the_same_namespace_is_refused_whatever_its_directories() {
 }
 
 #[test]
-fn a_start_that_fails_leaves_no_socket() {
-    let lab = Lab::without_daemon(HostOptions::default());
-    let _ = lab
-        .h1
-        .sh("mkdir /run/lab/none && mount --bind /run/lab/none /usr/sbin")
-        .ok();
-    let _ = lab.h1.start_refused().names(&["iptables"]);
-    assert!(!lab.h1.path(SOCKET).exists());
-}
-
-#[test]
 fn directories_that_others_can_change_are_refused() {
     for directory in [DATA_ROOT, STATE_DIR] {
         let lab = Lab::without_daemon(HostOptions::default());
@@ -264,24 +242,6 @@ fn containers_can_read_their_files_whatever_umask_the_daemon_was_started_with() 
     argv.extend(user);
     argv.extend(["cat", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]);
     let _ = lab.h1.net(&argv).ok();
-}
-
-#[test]
-fn an_iptables_that_hangs_does_not_keep_the_daemon_from_ending() {
-    let lab = Lab::new();
-    let script = "#!/bin/sh\nexec sleep 600\n";
-    lab.h1.write("/run/lab/hang", script);
-    let _ = lab
-        .h1
-        .sh("chmod +x /run/lab/hang && mount --bind /run/lab/hang $(readlink -f /usr/sbin/iptables-restore)")
-        .ok();
-    let net = programs::built("net").display().to_string();
-    let ask = ["timeout", "2", &net, "-H", SOCKET, "create", "app"];
-    let mut asker = lab.h1.spawn(&ask, &[], "/run/lab/asker.log");
-    let _ = asker.ends_within(std::time::Duration::from_secs(10));
-    let begin = std::time::Instant::now();
-    assert_eq!(lab.h1.terminate(), 0);
-    assert!(begin.elapsed() < std::time::Duration::from_secs(15));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use netns_tests::firewall::FLUSH;
 use netns_tests::host::SOCKET;
 use netns_tests::{Lab, OrFail, eventually, programs, within};
 use serde_json::Value;
@@ -82,20 +83,11 @@ fn kernel_is_as_declared(lab: &Lab) {
             .count();
         (veths == wanted.endpoints).then_some(())
     });
-    let nat = lab.h1.rules("nat");
-    let translations = nat.iter().filter(|rule| rule.contains("-j DNAT")).count();
-    assert_eq!(translations, wanted.ports, "{nat:#?}");
-    let masquerades = nat
-        .iter()
-        .filter(|rule| rule.contains("MASQUERADE") && rule.contains("! -o"))
-        .count();
-    assert_eq!(masquerades, wanted.bridges.len(), "{nat:#?}");
-    let filter = lab.h1.rules("filter");
-    let isolated = filter
-        .iter()
-        .filter(|rule| rule.contains("STAGE-2 -o"))
-        .count();
-    assert_eq!(isolated, wanted.bridges.len(), "{filter:#?}");
+    let rules = lab.h1.all_rules();
+    assert_eq!(lab.h1.translations(), wanted.ports, "{rules:#?}");
+    for bridges in [lab.h1.masquerades(), lab.h1.isolated()] {
+        assert_eq!(bridges, wanted.bridges.len(), "{rules:#?}");
+    }
 }
 
 #[test]
@@ -290,7 +282,7 @@ fn a_flushed_rule_set_and_a_stolen_link_are_repaired() {
         rules
     };
     let rules = rules_of_netd();
-    let _ = lab.h1.sh("iptables -F; iptables -t nat -F").ok();
+    let _ = lab.h1.sh(FLUSH).ok();
     within(Duration::from_secs(2), "the rules to be back", || {
         (rules_of_netd() == rules).then_some(())
     });

@@ -22,6 +22,10 @@ mod s13_two_bridges;
 
 mod s13_privileged;
 
+mod on_iptables;
+
+mod on_nftables;
+
 mod s14_allowed_networks;
 
 mod s15_second_network;

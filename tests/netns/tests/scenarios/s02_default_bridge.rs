@@ -110,11 +110,6 @@ fn s03_only_a_published_port_leads_inside() {
     lab.h1.web("web", 80, &["-p", "8080:80"]);
     let url = format!("http://{HOST}:8080/");
     assert_eq!(lab.outside.get(&url).ok().text(), "web");
-    let dnat = lab.h1.first_rule_with("nat", "-j DNAT");
-    assert!(
-        dnat.contains("--dport 8080") && dnat.contains("172.17.0.2:80"),
-        "{dnat}"
-    );
     assert!(!lab.outside.get(&format!("http://{HOST}:80/")).is_ok());
     // A neighbour that knows the way to the container's network does not get in either.
     let _ = lab

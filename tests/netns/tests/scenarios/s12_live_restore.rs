@@ -2,28 +2,31 @@
 
 use std::time::Duration;
 
+use netns_tests::firewall::FLUSH;
 use netns_tests::flow::{Flow, FlowReport, Transport, some_packets};
 use netns_tests::lab::{HOST, OUTSIDE};
-use netns_tests::{Background, Lab, OrFail, eventually, programs};
+use netns_tests::{Background, Firewall, Lab, OrFail, eventually, programs};
 
 /// Live-restore is how netd always works; the key of Docker's is understood.
 const CONFIG: &str = r#"{"live-restore": true}"#;
 
 /// Milliseconds between two numbers of a flow.
-const PAUSE_MS: u64 = 10;
+pub(crate) const PAUSE_MS: u64 = 10;
 
 /// A server with published ports, one on another network, a client of both, and one outside.
-struct Stage {
-    lab: Lab,
+pub(crate) struct Stage {
+    pub(crate) lab: Lab,
     _outside: Background,
 }
 
 impl Stage {
-    fn new() -> Self {
-        let lab = Lab::with(netns_tests::HostOptions {
+    pub(crate) fn on(firewall: Firewall) -> Self {
+        let lab = Lab::without_daemon(netns_tests::HostOptions {
             config: CONFIG.to_owned(),
             ..Default::default()
         });
+        lab.h1.put_on(firewall);
+        lab.h1.start();
         for network in ["app", "back"] {
             let _ = lab.h1.net(&["create", network]).ok();
         }
@@ -46,7 +49,7 @@ impl Stage {
 
     /// A TCP flow and a UDP flow on each way: in from outside, out by masquerade, to a neighbour by its own address, and
     /// from another network by the published port.
-    fn flows(&self) -> Vec<Flow<'_>> {
+    pub(crate) fn flows(&self) -> Vec<Flow<'_>> {
         let lab = &self.lab;
         let published = format!("{HOST}:7000");
         let own = format!("{}:7000", lab.h1.address_of("server", "app"));
@@ -62,7 +65,7 @@ impl Stage {
         flows
     }
 
-    fn some_packets(&self) {
+    pub(crate) fn some_packets(&self) {
         some_packets(&self.lab.outside, HOST);
     }
 
@@ -134,7 +137,7 @@ impl Stage {
 
 #[test]
 fn s12_no_packet_is_lost_when_the_daemon_is_killed_and_starts_again() {
-    let stage = Stage::new();
+    let stage = Stage::on(Firewall::OfThisRun);
     stage.nothing_is_lost(|lab| {
         for _ in 0..3 {
             lab.h1.kill();
@@ -146,7 +149,7 @@ fn s12_no_packet_is_lost_when_the_daemon_is_killed_and_starts_again() {
 
 #[test]
 fn s12_no_packet_is_lost_when_the_daemon_stops_and_starts_again() {
-    let stage = Stage::new();
+    let stage = Stage::on(Firewall::OfThisRun);
     stage.nothing_is_lost(|lab| {
         assert_eq!(lab.h1.terminate(), 0);
         stage.some_packets();
@@ -156,7 +159,7 @@ fn s12_no_packet_is_lost_when_the_daemon_stops_and_starts_again() {
 
 #[test]
 fn s12_a_daemon_that_starts_on_what_it_left_changes_nothing() {
-    let stage = Stage::new();
+    let stage = Stage::on(Firewall::OfThisRun);
     let lab = &stage.lab;
     let look = || {
         let links = lab.h1.exec(&["ip", "-o", "link"]).ok().stdout;
@@ -181,7 +184,7 @@ fn s12_a_daemon_that_starts_on_what_it_left_changes_nothing() {
 /// From iptables to a table of netd's own and back, each time with the other's rules gone in the end.
 #[test]
 fn s12_no_packet_is_lost_when_the_firewall_becomes_one_of_another_kind() {
-    let stage = Stage::new();
+    let stage = Stage::on(Firewall::Configured);
     let user = ["-A", "DOCKER-USER", "-s", "203.0.113.9/32", "-j", "DROP"];
     let mut line = vec!["iptables"];
     line.extend(user);
@@ -223,42 +226,16 @@ fn s12_no_packet_is_lost_when_the_firewall_becomes_one_of_another_kind() {
     }
 }
 
-/// Without its rules FORWARD drops, so nothing gets by: closed rather than open. What TCP had to say arrives
-/// nevertheless, and of UDP exactly what was sent meanwhile is lost.
-#[test]
-fn s12_a_flush_of_the_filter_while_no_daemon_runs_is_healed_by_its_start() {
-    let stage = Stage::new();
-    let lab = &stage.lab;
-    let flows = stage.flows();
-    lab.h1.kill();
-    let _ = lab.h1.exec(&["iptables", "-F"]).ok();
-    stage.some_packets();
-    lab.h1.start();
-    stage.some_packets();
-    for report in Flow::stop_all(flows) {
-        if report.what.starts_with("tcp") {
-            let _ = report.lossless();
-        } else {
-            let lost = report.sent - report.answered;
-            // As long as nothing passed there was no answer, and before and after that each was answered.
-            let silent = report.longest_gap_ms / PAUSE_MS;
-            assert!(lost > 0 && lost <= silent + 2, "{report:?}");
-        }
-    }
-}
-
 /// With the last rule that asks for connections the kernel stops to track them (`nf_ct_netns_put`), and packets of a
 /// translated flow arrive at the host itself, which resets it. So much is lost; the rest is as before.
 #[test]
 fn s12_after_a_flush_of_everything_while_no_daemon_runs_new_connections_are_as_before() {
-    let stage = Stage::new();
+    let stage = Stage::on(Firewall::OfThisRun);
     let lab = &stage.lab;
     let rules = netd_rules(lab);
     let flows = stage.flows();
     lab.h1.kill();
-    for table in ["filter", "nat", "raw"] {
-        let _ = lab.h1.exec(&["iptables", "-t", table, "-F"]).ok();
-    }
+    let _ = lab.h1.sh(FLUSH).ok();
     stage.some_packets();
     lab.h1.start();
     assert_eq!(netd_rules(lab), rules);
@@ -290,7 +267,7 @@ fn is_of_one_bridge(report: &FlowReport) -> bool {
 /// again; only the one that was under way is waited for. With it, names are back.
 #[test]
 fn s12_names_are_refused_at_once_while_no_daemon_runs_and_are_back_with_it() {
-    let stage = Stage::new();
+    let stage = Stage::on(Firewall::OfThisRun);
     let lab = &stage.lab;
     let dig = ["dig", "+short", "+tries=1", "+time=2", "server"];
     let ask = || lab.h1.in_container("client", &dig);

@@ -1,5 +1,6 @@
 //! S13: a privileged container does to its own network what it can, and gets to the other bridge by nothing of it.
 
+use netns_tests::firewall::FLUSH;
 use netns_tests::host::SOCKET;
 use netns_tests::lab::HOST;
 use netns_tests::oracle::curl;
@@ -106,7 +107,8 @@ fn s13_an_address_of_the_other_subnet_taken_by_hand_does_not_get_through() {
             .then_some(())
     });
     lab.h1.kill();
-    let _ = lab.h1.sh("iptables -F && iptables -P FORWARD ACCEPT").ok();
+    let _ = lab.h1.sh(FLUSH).ok();
+    let _ = lab.h1.exec(&["iptables", "-P", "FORWARD", "ACCEPT"]).ok();
     eventually("a line without a defence", || {
         lab.h1.read(RECEIVED).contains("got through").then_some(())
     });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netns_tests::firewall::FLUSH;
 use netns_tests::host::SOCKET;
 use netns_tests::{Lab, eventually, within};
 
@@ -89,15 +90,14 @@ fn s14_it_survives_a_kill_and_a_flush_and_goes_with_its_network() {
     lab.h1.start();
     assert_eq!(rules(), wanted);
     talk(&lab);
-    let flush = "iptables -F; iptables -t nat -F";
-    let _ = lab.h1.sh(flush).ok();
+    let _ = lab.h1.sh(FLUSH).ok();
     within(Duration::from_secs(2), "the rules to be back", || {
         (rules() == wanted).then_some(())
     });
     talk(&lab);
     // The same while nobody looks.
     lab.h1.kill();
-    let _ = lab.h1.sh(flush).ok();
+    let _ = lab.h1.sh(FLUSH).ok();
     lab.h1.start();
     assert_eq!(rules(), wanted);
     talk(&lab);

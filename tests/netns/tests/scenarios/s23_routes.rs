@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netns_tests::firewall::FLUSH;
 use netns_tests::{Host, eventually, within};
 
 use crate::two_hosts::{TwoHosts, seen_as, seen_from, teller};
@@ -211,9 +212,7 @@ fn s23_routes_survive_kill_flush_deletion_and_a_link_that_goes() {
         });
         talk(&both);
     };
-    let _ = h1
-        .sh("iptables -F; iptables -t nat -F; nft delete table inet netd 2>/dev/null")
-        .text();
+    let _ = h1.sh(FLUSH).ok();
     is_back("the rules to be back");
     let _ = h1.sh("ip route del 192.168.200.0/24").ok();
     is_back("the route that was deleted");
@@ -226,7 +225,7 @@ fn s23_routes_survive_kill_flush_deletion_and_a_link_that_goes() {
     // The same while nobody looks.
     h1.kill();
     let _ = h1
-        .sh("iptables -F; iptables -t nat -F; ip route del 192.168.200.0/24")
+        .sh(&format!("{FLUSH}; ip route del 192.168.200.0/24"))
         .ok();
     h1.start();
     is_back("all after a start");
