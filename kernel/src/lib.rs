@@ -218,7 +218,7 @@ pub trait Kernel: Send + Sync + 'static {
 pub enum Signal {
     /// Nothing; only see whether it lives.
     Probe,
-    /// SIGTERM.
+    /// SIGTERM, and SIGCONT after it: a stopped process ends, too.
     Terminate,
     /// SIGKILL.
     Kill,

@@ -49,7 +49,9 @@ pub(super) fn signal(to: Supervisor, signal: Signal) -> io::Result<bool> {
     }
     let sent = match signal {
         Signal::Probe => return Ok(true),
-        Signal::Terminate => pidfd_send_signal(&pidfd, rustix::process::Signal::TERM),
+        // A stopped process would not see it: it is woken afterwards, as systemd.kill(5) does.
+        Signal::Terminate => pidfd_send_signal(&pidfd, rustix::process::Signal::TERM)
+            .and_then(|()| pidfd_send_signal(&pidfd, rustix::process::Signal::CONT)),
         Signal::Kill => pidfd_send_signal(&pidfd, rustix::process::Signal::KILL),
     };
     match sent {

@@ -1,6 +1,8 @@
 //! S7: what a container keeps when it stops and starts.
 
-use netns_tests::{Lab, eventually};
+use std::time::{Duration, Instant};
+
+use netns_tests::{Lab, OrFail, eventually};
 
 #[test]
 fn s07_a_name_follows_its_container_to_another_address() {
@@ -43,4 +45,21 @@ fn s07_a_returning_name_gets_its_last_address_if_free() {
     assert_ne!(lab.h1.address_of("c", "bridge"), "172.17.0.3");
     lab.h1.idle("b", "bridge", &[]);
     assert_eq!(lab.h1.address_of("b", "bridge"), "172.17.0.3");
+}
+
+#[test]
+fn s07_a_container_whose_supervisor_is_stopped_by_a_signal_ends_at_once() {
+    let lab = Lab::new();
+    for patience in ["1", "20"] {
+        lab.h1.idle("a", "bridge", &[]);
+        let view = lab.h1.net(&["inspect", "a"]).ok().json();
+        let supervisor = view[0]["pid"].as_u64().or_fail("its pid").to_string();
+        let _ = lab.h1.exec(&["kill", "-STOP", &supervisor]).ok();
+        let begin = Instant::now();
+        let _ = lab.h1.net(&["stop", "-t", patience, "a"]).ok();
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(5), "-t {patience}: {took:?}");
+        let view = lab.h1.net(&["inspect", "a"]).ok().json();
+        assert_eq!(view[0]["exit_code"], 128 + 15, "it had its say: {view}");
+    }
 }
