@@ -36,6 +36,8 @@ mod ipv6;
 
 mod ipv6_reach;
 
+mod ipv6_modes;
+
 mod s18_inspect;
 
 mod s19_refusals;
