@@ -6,20 +6,27 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use netd_kernel::LocalListener;
 use netd_model::{Endpoint, EndpointId, Protocol};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Engine, EngineError};
 
-/// Connections at a time, of all ports together. More wait to be accepted.
-const CONNECTIONS: usize = 512;
+/// Connections at a time, of all ports together. More wait after they were accepted.
+const CONNECTIONS: usize = 1024;
+
+/// Connections at a time of one port: a program that keeps many open shall not close the other ports.
+const CONNECTIONS_OF_PORT: usize = 128;
 
 /// Ports of one endpoint that are handed on: each costs a task. Who publishes more reaches them by 127.0.0.1.
 const PORTS: usize = 1024;
+
+/// How long a port waits when the kernel has no more descriptors or memory for a connection.
+const RESPITE: Duration = Duration::from_millis(200);
 
 type Place = (EndpointId, IpAddr, u16);
 
@@ -77,30 +84,52 @@ fn target(endpoint: &Endpoint, host_ip: IpAddr, number: u16) -> Option<SocketAdd
     Some((lease.address, inside).into())
 }
 
-/// Accepts until the socket is shut down, which the release of its port does.
+/// Accepts until the socket is shut down, which the release of its port does; connections end with it.
+///
+/// Room is taken by connections, not by ports that wait for one: there may be more ports than room.
 async fn relay(listener: TcpListener, target: SocketAddr, room: Arc<Semaphore>) {
+    let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let mut client = match listener.accept().await {
-            Ok((client, from)) if from.ip().is_loopback() => client,
-            // The translation has gone for a moment: nobody is let in past the filter.
-            Ok(_) => continue,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-            Err(error) => {
-                tracing::debug!(%error, %target, "a port on ::1 is not handed on any more");
-                return;
-            }
-        };
-        tokio::spawn(async move {
-            if let Ok(mut server) = TcpStream::connect(target).await {
-                // Whichever side breaks it off, the other learns of it by its end.
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-            }
-            drop(permit);
-        });
+        tokio::select! {
+            biased;
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_OF_PORT => match accepted {
+                Ok((client, from)) if from.ip().is_loopback() => {
+                    connections.spawn(hand_on(client, target, Arc::clone(&room)));
+                }
+                // The translation has gone for a moment: nobody is let in past the filter.
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if is_shortage(&error) => {
+                    tracing::warn!(%error, %target, "a connection to a port on ::1 waits");
+                    tokio::time::sleep(RESPITE).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, %target, "a port on ::1 is not handed on any more");
+                    return;
+                }
+            },
+        }
     }
+}
+
+async fn hand_on(mut client: TcpStream, target: SocketAddr, room: Arc<Semaphore>) {
+    let Ok(_permit) = room.acquire_owned().await else {
+        return;
+    };
+    if let Ok(mut server) = TcpStream::connect(target).await {
+        // Whichever side breaks it off, the other learns of it by its end.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    }
+}
+
+/// True if the next connection may be taken although this one could not (accept(2)).
+fn is_shortage(error: &io::Error) -> bool {
+    use nix::errno::Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    let errno = error.raw_os_error().unwrap_or_default();
+    [EMFILE, ENFILE, ENOBUFS, ENOMEM]
+        .iter()
+        .any(|shortage| *shortage as i32 == errno)
 }
 
 impl Engine {

@@ -180,3 +180,47 @@ fn a_container_reaches_no_other_network_by_a_route_or_a_forged_source_in_ipv6() 
         let _ = lab.h1.sh(&format!("rm {heard}")).ok();
     }
 }
+
+#[test]
+fn each_of_many_ports_answers_on_the_hosts_own_loopback_address_whatever_the_others_do() {
+    let lab = lab();
+    let _ = lab.h1.net(&["create", "--ipv6", "app"]).ok();
+    let flags = ["--network", "app", "-p", "8000-9100:8000-9100"];
+    lab.h1.web("web", 8900, &flags);
+    let more = ["run", "-d", "--network", "container:web", "--"];
+    for port in ["8000", "9000"] {
+        let serve = ["socat", &format!("TCP6-LISTEN:{port},fork"), "EXEC:cat"];
+        let _ = lab.h1.net(&[&more[..], &serve].concat()).ok();
+        lab.h1.listening("web", "-t", port);
+    }
+    let page = |port: u16| lab.h1.get(&format!("http://[::1]:{port}/"));
+    assert_eq!(page(8900).ok().text(), "web");
+    // A program that keeps hundreds of connections to one port open does not close the others.
+    let line = "for n in $(seq 400); do exec {fd}<>/dev/tcp/::1/8000; done; echo all; sleep 1000";
+    let hog = ["bash", "-c", line];
+    let _hog = lab.h1.spawn(&hog, &[], "/run/lab/hog.log");
+    netns_tests::eventually("many connections", || {
+        let count = "ss -Htn state established '( dport = :8000 )' src '[::1]' | wc -l";
+        let count = lab.h1.sh(count).ok();
+        (count.text().parse::<u32>().ok()? >= 128).then_some(())
+    });
+    assert_eq!(page(8900).ok().text(), "web");
+    // What is withdrawn ends at once, as it does on the other addresses.
+    let line = "exec 3<>/dev/tcp/::1/9000; echo hello >&3; read -r l <&3; echo $l; read -r l <&3; echo end";
+    let _client = lab
+        .h1
+        .spawn(&["bash", "-c", line], &[], "/run/lab/client.log");
+    netns_tests::eventually("the echo", || {
+        (lab.h1.read("/run/lab/client.log").trim() == "hello").then_some(())
+    });
+    let _ = lab
+        .h1
+        .net(&["unpublish", "web", "-p", "8000-9100:8000-9100"])
+        .ok();
+    netns_tests::eventually("the end of the connection", || {
+        lab.h1
+            .read("/run/lab/client.log")
+            .contains("end")
+            .then_some(())
+    });
+}
