@@ -21,13 +21,13 @@ pub const IFNAME_MAX_BYTES: usize = 15;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseNameError {
     /// Nothing was given.
-    #[error("a {kind} cannot be empty")]
+    #[error("{} {kind} cannot be empty", article(kind))]
     Empty {
         /// What the name was for.
         kind: &'static str,
     },
     /// More bytes than the kind allows.
-    #[error("a {kind} has at most {max_bytes} bytes, {} were given: {given:.20}...", given.len())]
+    #[error("{} {kind} has at most {max_bytes} bytes, {} were given: {given:.20}...", article(kind), given.len())]
     TooLong {
         /// What the name was for.
         kind: &'static str,
@@ -37,7 +37,10 @@ pub enum ParseNameError {
         max_bytes: usize,
     },
     /// A character that the kind does not allow there.
-    #[error("{given:?} cannot be a {kind}: {found:?} is not allowed there; use {allowed}")]
+    #[error(
+        "{given:?} cannot be {} {kind}: {found:?} is not allowed there; use {allowed}",
+        article(kind)
+    )]
     BadCharacter {
         /// What the name was for.
         kind: &'static str,
@@ -50,7 +53,8 @@ pub enum ParseNameError {
     },
     /// Two dots in a row, a dot at the end, or more than 63 bytes between dots.
     #[error(
-        "{given:?} cannot be a {kind}: each part between dots has 1 to 63 bytes, since containers find it by DNS"
+        "{given:?} cannot be {} {kind}: each part between dots has 1 to 63 bytes, since containers find it by DNS",
+        article(kind)
     )]
     BadLabel {
         /// What the name was for.
@@ -59,13 +63,20 @@ pub enum ParseNameError {
         given: String,
     },
     /// A name that means something else to netd.
-    #[error("{given:?} cannot be a {kind}: the name is reserved")]
+    #[error("{given:?} cannot be {} {kind}: the name is reserved", article(kind))]
     Reserved {
         /// What the name was for.
         kind: &'static str,
         /// What was given.
         given: String,
     },
+}
+
+fn article(kind: &str) -> &'static str {
+    match kind.starts_with(['a', 'e', 'i', 'o']) {
+        true => "an",
+        false => "a",
+    }
 }
 
 const NAME_RULE: &str = "letters, digits, '_', '.' and '-', beginning with a letter or digit";
@@ -301,6 +312,8 @@ mod tests {
             "\"a/b\" cannot be a container name: '/' is not allowed there; use letters, digits, '_', '.' and '-', \
              beginning with a letter or digit"
         );
+        let error = Alias::new("").unwrap_err().to_string();
+        assert_eq!(error, "an alias cannot be empty");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use publish::{ParsePublishError, PublishRequest, PublishedPort};
+pub use publish::{ParsePublishError, PublishRequest, PublishedPort, check_host_address};
 
 /// A transport protocol that has ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use netd_model::port::check_host_address;
 use netd_model::{GatewayMode, IfName, InterfacePrefix};
 
 use super::{HOST_BINDING, HOST_V4, HOST_V6, MTU, NAME, OptionError, PREFIX, TRUSTED};
@@ -35,8 +36,10 @@ pub(super) fn parse_host_binding(value: &str) -> Result<IpAddr, OptionError> {
     let expected = "an IPv4 address of the host, or 0.0.0.0 for all of them";
     value
         .parse()
+        .ok()
         .map(IpAddr::V4)
-        .map_err(|_| bad_value(HOST_BINDING, value, expected))
+        .filter(|address| check_host_address(*address).is_ok())
+        .ok_or_else(|| bad_value(HOST_BINDING, value, expected))
 }
 
 pub(super) fn parse_mtu(value: &str) -> Result<u32, OptionError> {

@@ -29,6 +29,16 @@ pub enum ParsePublishError {
         /// What was given.
         given: String,
     },
+    /// An address that no service of a host has.
+    #[error(
+        "nothing can be published on {given}, {why}; publish on an address of the host, or leave it out for all"
+    )]
+    NoHostAddress {
+        /// What was given.
+        given: IpAddr,
+        /// What it is.
+        why: &'static str,
+    },
     /// Ranges of different lengths.
     #[error(
         "host ports {host} and container ports {container} differ in number: give ranges of the same length"
@@ -69,8 +79,10 @@ impl PublishRequest {
     /// Checks what the single fields cannot show.
     ///
     /// # Errors
-    /// [`ParsePublishError::LengthsDiffer`] unless both ranges have the same length.
+    /// [`ParsePublishError::LengthsDiffer`] unless both ranges have the same length, and
+    /// [`ParsePublishError::NoHostAddress`] as [`check_host_address`] has it.
     pub fn check(self) -> Result<Self, ParsePublishError> {
+        self.host_ip.map_or(Ok(()), check_host_address)?;
         match self.host_ports {
             Some(host) if host.count() != self.container_ports.count() => {
                 Err(ParsePublishError::LengthsDiffer {
@@ -81,6 +93,27 @@ impl PublishRequest {
             _ => Ok(self),
         }
     }
+}
+
+/// Checks that an address can be one that a host publishes ports on, as far as the address itself shows. Linux binds
+/// sockets to addresses of multicast and broadcast as well, but nobody connects to those.
+///
+/// # Errors
+/// [`ParsePublishError::NoHostAddress`].
+pub fn check_host_address(given: IpAddr) -> Result<(), ParsePublishError> {
+    let why = match given {
+        _ if given.is_multicast() => "a multicast address",
+        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
+        // RFC 4291 section 2.5.5.2.
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            "IPv4 in disguise: give the IPv4 address itself"
+        }
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            "a link-local address, which each interface has for itself"
+        }
+        _ => return Ok(()),
+    };
+    Err(ParsePublishError::NoHostAddress { given, why })
 }
 
 /// Splits `IP:PORT:PORT` at its colons, where IP may be an IPv6 address in brackets.
@@ -285,6 +318,12 @@ mod tests {
             "80/",
             "[::1:80:80",
             "localhost:80:80",
+            "[::ffff:127.0.0.1]:80:80",
+            "[fe80::1]:80:80",
+            "[fe80::1%eth0]:80:80",
+            "[ff02::1]:80:80",
+            "224.0.0.1:80:80",
+            "255.255.255.255::80",
         ] {
             assert!(bad.parse::<PublishRequest>().is_err(), "{bad}");
         }
