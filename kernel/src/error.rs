@@ -161,7 +161,19 @@ pub enum ReservePortError {
         /// The host address.
         host_ip: IpAddr,
     },
-    /// The kernel refused for another reason, such as too many open files.
+    /// Each port is held by a descriptor, and this process needs some for everything else.
+    #[error(
+        "{wanted} more host ports are too many: of netd's {limit} file descriptors, {held} hold ports; publish fewer, or raise the limit (LimitNOFILE= of its service, ulimit -n)"
+    )]
+    TooMany {
+        /// Descriptors that the ports would need.
+        wanted: u64,
+        /// Descriptors that hold ports now.
+        held: u64,
+        /// How many the process may have.
+        limit: u64,
+    },
+    /// The kernel refused for another reason.
     #[error("cannot take ports {ports}/{protocol} on {host_ip}")]
     Os {
         /// The transport protocol.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netd_model::{EndpointId, PortRange, Protocol, PublishedPort};
 use nix::libc;
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Socket, Type};
 
 use super::{listeners, namespace::Namespace};
@@ -65,6 +66,8 @@ impl Ports {
         let Some(first) = wanted.first().copied() else {
             return Ok(());
         };
+        let limit = getrlimit(Resource::Nofile).current;
+        leave_room(held.values().flat_map(BTreeMap::keys), &wanted, limit)?;
         // On failure those taken so far are dropped, which closes them.
         let taken = home
             .run(|| Ok(take_all(&wanted).map_err(|(port, error)| explain(port, error))))
@@ -105,6 +108,33 @@ impl Ports {
                 held.remove(&endpoint);
             }
         }
+    }
+}
+
+/// Refuses to hold more ports than three quarters of the process' descriptors, `limit`: without the rest, it could not
+/// even be asked to give one up.
+fn leave_room<'a>(
+    held: impl Iterator<Item = &'a Port>,
+    wanted: &BTreeSet<Port>,
+    limit: Option<u64>,
+) -> Result<(), ReservePortError> {
+    let held = held.map(descriptors).sum();
+    let wanted = wanted.iter().map(descriptors).sum();
+    match limit {
+        Some(limit) if held + wanted > limit / 4 * 3 => Err(ReservePortError::TooMany {
+            wanted,
+            held,
+            limit,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Descriptors that a held port needs: where it answers on ::1, whoever hands that on has one, too.
+fn descriptors(&(protocol, host_ip, _): &Port) -> u64 {
+    match protocol == Protocol::Tcp && answers_on_loopback_v6(host_ip) {
+        true => 2,
+        false => 1,
     }
 }
 
@@ -192,5 +222,27 @@ fn explain((protocol, host_ip, port): Port, source: io::Error) -> ReservePortErr
             // A range of ports never holds port 0.
             None => ReservePortError::NotMyAddress { host_ip },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[test]
+    fn ports_leave_descriptors_for_everything_else() {
+        let port = |ip: IpAddr, number| (Protocol::Tcp, ip, number);
+        let held = [port(Ipv4Addr::UNSPECIFIED.into(), 80)];
+        // As listeners of IPv6 are handed on, each needs two.
+        let wanted =
+            BTreeSet::from([1, 2].map(|number| port(Ipv6Addr::UNSPECIFIED.into(), number)));
+        let room = |limit| leave_room(held.iter(), &wanted, limit);
+        assert!(room(None).is_ok() && room(Some(8)).is_ok());
+        let refused = room(Some(6)).unwrap_err().to_string();
+        for words in ["4 more host ports", "of netd's 6", "1 hold", "LimitNOFILE="] {
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 }

@@ -387,6 +387,8 @@ impl EngineError {
 fn advice(error: &ReservePortError) -> &'static str {
     match error {
         ReservePortError::Taken { .. } => "; publish another port or stop that process",
-        ReservePortError::NotMyAddress { .. } | ReservePortError::Os { .. } => "",
+        ReservePortError::NotMyAddress { .. }
+        | ReservePortError::TooMany { .. }
+        | ReservePortError::Os { .. } => "",
     }
 }

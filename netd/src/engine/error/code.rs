@@ -37,6 +37,7 @@ impl EngineError {
             Self::HostPort { source } => match source {
                 ReservePortError::Taken { .. } => ErrorCode::PortTaken,
                 ReservePortError::NotMyAddress { .. } => ErrorCode::AddressNotAllowed,
+                ReservePortError::TooMany { .. } => ErrorCode::InvalidRequest,
                 ReservePortError::Os { .. } => ErrorCode::Internal,
             },
             Self::NotPublished { .. } | Self::NotConnected { .. } => ErrorCode::NotConnected,
