@@ -99,17 +99,25 @@ pub(super) fn inspect(client: &Client, args: &InspectArgs) -> Result<(), Failure
     outcome
 }
 
-/// A network of that name, or else a container.
+/// A network or container of that name, or else what has an id that begins so; the network of both. A name such as `db`
+/// may well begin an id.
 fn find(client: &Client, name: &str) -> Result<Value, Failure> {
-    let absent = match client.network(name) {
-        Ok(view) => return Ok(value(&view)?),
-        Err(error) if is(&error, ErrorCode::NetworkNotFound) => error,
-        Err(other) => return Err(other.into()),
+    let network = match client.network(name) {
+        Ok(view) if view.name.as_str() == name => return Ok(value(&view)?),
+        Err(error)
+            if !is(&error, ErrorCode::NetworkNotFound) && !is(&error, ErrorCode::Ambiguous) =>
+        {
+            return Err(error.into());
+        }
+        unclear => unclear,
     };
-    match client.container(name) {
-        Ok(view) => Ok(value(&view)?),
-        Err(error) if is(&error, ErrorCode::ContainerNotFound) => Err(absent.into()),
-        Err(other) => Err(other.into()),
+    match (network, client.container(name)) {
+        (_, Ok(view)) if view.name.as_str() == name => Ok(value(&view)?),
+        (Ok(view), _) => Ok(value(&view)?),
+        (Err(error), Ok(view)) if is(&error, ErrorCode::NetworkNotFound) => Ok(value(&view)?),
+        (Err(absent), Err(error)) if is(&error, ErrorCode::ContainerNotFound) => Err(absent.into()),
+        (_, Err(other)) => Err(other.into()),
+        (Err(several), _) => Err(several.into()),
     }
 }
 

@@ -202,3 +202,31 @@ fn a_terminal_gets_what_fits_it_and_colours() {
     assert!(refused.contains("\u{1b}[31mnet:\u{1b}[0m"), "{refused}");
     assert!(!stdout(&daemon.run(&["ps", "-a"])).contains('\u{1b}'));
 }
+
+#[test]
+fn inspect_prefers_a_name_to_the_beginning_of_another_id() {
+    let daemon = Daemon::with_files(|files| {
+        move |line: &str, _: &Value| match line.rsplit_once('/') {
+            // The id of network blue begins with the name of a container.
+            Some(("GET /networks", "b2")) => (200, network("blue", "b2", &json!({}))),
+            Some(("GET /networks", "db")) => refuse(409, "ambiguous", "db fits several"),
+            Some(("GET /networks", _)) => refuse(404, "network_not_found", "no network"),
+            Some(("GET /containers", name @ ("b2" | "db"))) => {
+                (200, support::container(name, &files))
+            }
+            Some(("GET /containers", "c1")) => (200, support::container("web", &files)),
+            Some(("GET /containers", _)) => refuse(404, "container_not_found", "no container"),
+            _ => refuse(404, "no_such_path", line),
+        }
+    });
+    let names = |word: &str| {
+        let output = daemon.run(&["inspect", word]);
+        let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        found[0]["name"].as_str().map(str::to_owned)
+    };
+    assert_eq!(names("b2").as_deref(), Some("b2"));
+    assert_eq!(names("db").as_deref(), Some("db"));
+    assert_eq!(names("c1").as_deref(), Some("web"), "by its id");
+    let nobody = daemon.run(&["inspect", "nobody"]);
+    assert_eq!(stderr(&nobody), "net: no network\n");
+}
