@@ -58,6 +58,8 @@ pub(super) struct Daemon {
     pub(super) generation: u64,
     pub(super) pins: BTreeMap<NetnsId, Pin>,
     pub(super) reserved: BTreeMap<EndpointId, BTreeSet<HostPort>>,
+    /// Links of the host that are out of use and wait for their deletion.
+    pub(super) retired: BTreeSet<IfName>,
     pub(super) listeners: Vec<Listener>,
 }
 

@@ -10,6 +10,7 @@
 mod fuel;
 mod kernel;
 mod play;
+mod reaper;
 mod world;
 
 mod firewall;

@@ -19,7 +19,9 @@ impl Machine {
             about.host.bridges.contains_key(name) || about.host.veths.contains_key(name)
         };
         let known = |netns: &NetnsId| self.daemon.pins.contains_key(netns);
-        let wanted = |name: &IfName, link: &Link| link.mark.is_some() || named(name);
+        let gone = |name: &IfName| self.daemon.retired.contains(name);
+        let wanted =
+            |name: &IfName, link: &Link| !gone(name) && (link.mark.is_some() || named(name));
         let host = self.host_state(&wanted, &known);
         let mut state = KernelState {
             host,

@@ -147,7 +147,7 @@ impl Machine {
         match self.reach(None)?.links.get(name) {
             None => Ok(()),
             Some(link) if link.mark == Some(mark) => {
-                self.remove_link(self.host, name);
+                self.retire(name);
                 Ok(())
             }
             Some(_) => Err(KernelError::ForeignLink { name: name.clone() }),

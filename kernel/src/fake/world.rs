@@ -68,6 +68,15 @@ impl World {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The machine a little later, when a living daemon has deleted what is out of use.
+    fn later(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        if inner.fuel.check().is_ok() {
+            inner.machine.reap();
+        }
+        inner
+    }
+
     /// Does something to the machine.
     pub(super) fn play<T>(&self, act: impl FnOnce(&mut Machine) -> T) -> T {
         self.with(|inner| act(&mut inner.machine))
@@ -133,7 +142,7 @@ impl World {
     /// Names of all links of the host, loopback left out.
     #[must_use]
     pub fn links(&self) -> BTreeSet<IfName> {
-        let inner = self.lock();
+        let inner = self.later();
         let links = inner
             .machine
             .host()
@@ -155,7 +164,7 @@ impl World {
     /// All bridges and pairs of the host, whoever's, and all namespaces, pinned or not; no parameters.
     #[must_use]
     pub fn snapshot(&self) -> KernelState {
-        self.lock().machine.snapshot()
+        self.later().machine.snapshot()
     }
 
     /// The parameters `keys` of a namespace (`None`: the host's), those that are there.
@@ -235,6 +244,7 @@ impl Handle {
         self.world.with(|inner| {
             self.admit(inner)?;
             inner.fuel.spend()?;
+            inner.machine.reap();
             Ok(act(&mut inner.machine))
         })
     }

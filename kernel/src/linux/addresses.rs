@@ -140,6 +140,20 @@ pub(super) fn remove(session: &mut Session, on: LinkAddress) -> io::Result<()> {
         .try_for_each(|other| add(session, *other))
 }
 
+/// Removes all addresses of a link, in one system call.
+pub(super) fn clear(session: &mut Session, index: u32) -> io::Result<()> {
+    let all = all(session, Some(index))?.into_iter();
+    let gone = all.map(|on| (RouteNetlinkMessage::DelAddress(message(on)), 0));
+    for answer in session.requests(gone.collect())? {
+        match answer {
+            // The kernel removes others with the first one of their subnet.
+            Err(error) if errno(&error) == Some(libc::EADDRNOTAVAIL) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 /// Addresses of the link `index` among `all`. Of the link-local ones only those that are wished for: the kernel gives
 /// itself others.
 pub(super) fn of_link(

@@ -3,7 +3,6 @@
 mod deletion;
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use deletion::doomed;
 use super::addresses::{self, LinkAddress};
 use super::namespace::Namespace;
 use super::sandboxes::Pin;
-use super::session::errno;
-use super::{Linux, flows, links, redirect, refused, routes};
+use super::session::{Session, errno};
+use super::{Linux, flows, links, redirect, refused, routes, unused_name};
 use crate::{ApplyError, KernelError};
 
 /// One call of [`crate::Kernel::apply`].
@@ -183,14 +182,8 @@ impl<'a> Application<'a> {
         let action = || format!("create bridge {name}");
         let refuse = |error| refused(action())(error);
         let mut session = self.linux.home.session();
-        if links::by_name(&mut session, name)
-            .map_err(refuse)?
-            .is_some()
-        {
-            return Err(KernelError::ForeignLink { name: name.clone() });
-        }
-        let unborn = IfName::new(&format!("nd{:08x}", random() >> 32))
-            .map_err(|error| refuse(io::Error::other(error)))?;
+        self.vacant(&mut session, name).map_err(refuse)?;
+        let unborn = unused_name().map_err(refuse)?;
         let (made, marked) = session
             .request_pair(
                 links::new_bridge(unborn.as_str(), mac, mtu_bytes),
@@ -215,6 +208,22 @@ impl<'a> Application<'a> {
         })
     }
 
+    /// Sees to it that no link of the host has a name. The outer ends of pairs keep theirs until they are deleted.
+    fn vacant(&self, session: &mut Session, name: &IfName) -> io::Result<()> {
+        let reaper = &self.linux.reaper;
+        let mut found = links::by_name(session, name)?;
+        if let Some(dying) = found.as_ref().filter(|link| reaper.has(link.index)) {
+            reaper.wait_for(dying.index);
+            found = links::by_name(session, name)?;
+        }
+        match found {
+            None => Ok(()),
+            Some(_) => Err(io::Error::other(KernelError::ForeignLink {
+                name: name.clone(),
+            })),
+        }
+    }
+
     fn create_veth(&mut self, veth: &NewVeth) -> Result<(), KernelError> {
         let NewVeth {
             outside,
@@ -231,14 +240,8 @@ impl<'a> Application<'a> {
         let bridge = self.index(home, bridge, &action)?;
         let mut session = home.session();
         // The second message of the pair goes by name, so the name must be free beforehand.
-        if links::by_name(&mut session, outside)
-            .map_err(refused(&*action))?
-            .is_some()
-        {
-            return Err(KernelError::ForeignLink {
-                name: outside.clone(),
-            });
-        }
+        self.vacant(&mut session, outside)
+            .map_err(refused(&*action))?;
         let port = (veth.hairpin || veth.isolated).then_some((veth.hairpin, veth.isolated));
         let netns = pin.namespace.as_fd().as_raw_fd();
         let (made, marked) = session
@@ -336,9 +339,4 @@ fn log_undone(name: &IfName, undone: io::Result<()>) {
     if let Err(error) = undone {
         tracing::warn!(link = %name, %error, "a half-made link stays until the next reconcile");
     }
-}
-
-/// A number that others will hardly pick: the standard library's hash keys are random.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

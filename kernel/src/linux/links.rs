@@ -300,6 +300,43 @@ pub(super) fn name_bridge(index: u32, name: &IfName, mtu_bytes: u32) -> RouteNet
     )
 }
 
+/// Request that takes the link `index` off its bridge, if it is on one, and sets it down. It keeps its place in a
+/// namespace, and its name.
+pub(super) fn cut_off(index: u32) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::SetLink(
+        LinkUnspec::new_with_index(index)
+            .controller(0)
+            .down()
+            .build(),
+    )
+}
+
+/// Request that takes the link `index` off the bridge that it is a port of.
+pub(super) fn leave_bridge(index: u32) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(index).controller(0).build())
+}
+
+/// Requests that set the link `index` down and then give it another name, which older kernels refuse while it is up.
+pub(super) fn lay_down(index: u32, name: &IfName) -> [RouteNetlinkMessage; 2] {
+    let change = || LinkUnspec::new_with_index(index);
+    [
+        RouteNetlinkMessage::SetLink(change().down().build()),
+        RouteNetlinkMessage::SetLink(change().name(name.as_str()).build()),
+    ]
+}
+
+/// The ports of the bridge `index`.
+pub(super) fn ports_of(session: &mut Session, index: u32) -> io::Result<Vec<Link>> {
+    let of_bridge = LinkMessageBuilder::<LinkUnspec>::new().controller(index);
+    let message = without_counters(of_bridge).build();
+    let found = session.dump(&RouteNetlinkMessage::GetLink(message), read_link)?;
+    // Kernels that know no filter list all.
+    Ok(found
+        .into_iter()
+        .filter(|link| link.bridge == Some(index))
+        .collect())
+}
+
 /// Request that puts the link `index` into a group, by which many can be deleted at once.
 pub(super) fn into_group(index: u32, group: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(index).link_group(group).build())

@@ -1,7 +1,7 @@
 //! The kernel of this machine, by netlink, /proc and the namespaces' own files.
 //!
-//! Reading order: `session` and `attributes` (how to talk), `namespace` and `sysctl` (where), `links`, `addresses`,
-//! `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `sandboxes` and `adopt` (whose end
+//! Reading order: `session` and `attributes` (how to talk), `namespace` and `sysctl` (where), `links`, `reaper`, `addresses`,
+//! `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `nsids`, `sandboxes` and `adopt` (whose end
 //! is whose), `apply` and `observe` (the two halves of the door), `host` (facts for decisions), `events` (who else does something).
 
 pub(crate) mod attributes;
@@ -13,6 +13,7 @@ mod sysctl;
 mod addresses;
 mod flows;
 mod links;
+mod reaper;
 mod routes;
 
 mod listeners;
@@ -22,6 +23,7 @@ mod resolver;
 
 mod adopt;
 mod holders;
+mod nsids;
 mod processes;
 mod sandboxes;
 
@@ -34,18 +36,22 @@ mod observe;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use netd_model::desired::{KernelState, Sysctl};
 use netd_model::{EndpointId, IfName, NetnsId, Op, PublishedPort, Sandbox, Subnet, Supervisor};
+use netlink_sys::protocols::NETLINK_ROUTE;
 
 use self::apply::Application;
 use self::events::Watch;
 use self::namespace::Namespace;
 use self::ports::Ports;
+use self::reaper::Reaper;
 use self::sandboxes::Sandboxes;
+use self::session::Session;
 use crate::{
     AdoptError, ApplyError, HostInterface, HostLink, Kernel, KernelError, KernelEvent,
     LocalListener, NetnsHandle, ReservePortError, ResolverSockets, Signal,
@@ -58,6 +64,7 @@ const SESSIONS: usize = 4;
 /// The kernel of this machine, seen from one network namespace.
 pub struct Linux {
     home: Namespace,
+    reaper: Reaper,
     sandboxes: Arc<Sandboxes>,
     ports: Ports,
     watch: Mutex<Option<Watch>>,
@@ -71,9 +78,9 @@ impl Linux {
     /// `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`.
     pub fn open() -> Result<Self, KernelError> {
         let open = || {
-            let home = Namespace::here(SESSIONS)?;
             Ok(Self {
-                home,
+                home: Namespace::here(SESSIONS)?,
+                reaper: Reaper::start(Session::open(NETLINK_ROUTE)?)?,
                 sandboxes: Arc::new(Sandboxes::new()?),
                 ports: Ports::default(),
                 watch: Mutex::default(),
@@ -81,6 +88,16 @@ impl Linux {
         };
         open().map_err(refused("open netlink in the daemon's network namespace"))
     }
+}
+
+/// A number that others will hardly pick: the standard library's hash keys are random.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A name that others will hardly pick, for a link that is not in use yet, or no more.
+fn unused_name() -> io::Result<IfName> {
+    IfName::new(&format!("nd{:08x}", random() >> 32)).map_err(io::Error::other)
 }
 
 /// Makes a [`KernelError`] of the kernel's answer.

@@ -2,29 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use netd_model::desired::{
     BridgeState, HostState, InterfaceState, KernelState, ROUTE_PROTOCOL, RouteState, SandboxState,
     Sysctl, UplinkState, VethState,
 };
 use netd_model::{IfName, NetnsId};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
 use super::addresses::{self, LinkAddress};
-use super::attributes::{Attributes, u32_at};
 use super::links::{self, Link};
 use super::namespace::Namespace;
-use super::sandboxes::Pin;
+use super::sandboxes::{Pin, Sandboxes};
 use super::session::Session;
 use super::sysctl::report;
 use super::{Linux, redirect, routes};
-
-/// Size of a `struct rtgenmsg`, padded, and the attribute that holds the id (linux/net_namespace.h `NETNSA_NSID`).
-const NSID_HEADER_BYTES: usize = 4;
-const NSID: u16 = 1;
 
 /// With fewer sandboxes another thread does not pay; with more threads the processors have no more to give.
 const SANDBOXES_PER_THREAD: usize = 16;
@@ -83,11 +75,13 @@ fn host(
     about: &HostState,
     insides: &BTreeMap<NetnsId, Inside>,
 ) -> io::Result<HostState> {
+    let observer = linux.reaper.observer();
     let mut session = linux.home.session();
-    let links = links::all(&mut session)?;
+    let mut links = links::all(&mut session)?;
+    links.retain(|link| !observer.misses(link.index));
     let addresses = addresses::all(&mut session, None)?;
     let routes = own_routes(&mut session)?;
-    let pins = pins_by_nsid(linux, &mut session)?;
+    let pins = linux.sandboxes.all_by_nsid(&mut session)?;
     drop(session);
     let names: BTreeMap<u32, &IfName> = links.iter().map(|link| (link.index, &link.name)).collect();
     // Read only where it matters: of a hundred networks hardly one is without icc.
@@ -116,7 +110,7 @@ fn host(
                 state.bridges.insert(link.name.clone(), bridge);
             }
             ("veth", _) => {
-                let peer = peer(link, &pins, insides)?;
+                let peer = peer(link, (&linux.sandboxes, &pins), insides)?;
                 let bridge = link.bridge.and_then(|index| names.get(&index).copied());
                 let veth = veth_state(link, bridge.cloned(), peer);
                 state.veths.insert(link.name.clone(), veth);
@@ -156,56 +150,24 @@ fn veth_state(link: &Link, bridge: Option<IfName>, peer: Option<(NetnsId, IfName
 /// every sandbox has the same one.
 fn peer(
     link: &Link,
-    pins: &BTreeMap<i32, Arc<Pin>>,
+    (sandboxes, by_nsid): (&Sandboxes, &BTreeMap<i32, NetnsId>),
     insides: &BTreeMap<NetnsId, Inside>,
 ) -> io::Result<Option<(NetnsId, IfName)>> {
     let (Some(index), Some(nsid)) = (link.peer, link.peer_nsid) else {
         return Ok(None);
     };
-    let Some(pin) = pins.get(&nsid) else {
+    let Some(netns) = by_nsid.get(&nsid).copied() else {
         return Ok(None);
     };
-    let netns = pin.namespace.id;
     let name = match insides.get(&netns) {
         Some(inside) => inside.get(&index).map(|link| link.name.clone()),
-        None => links::by_index(&mut pin.namespace.session(), index)?.map(|link| link.name),
+        None => match sandboxes.get(netns) {
+            Ok(pin) => links::by_index(&mut pin.namespace.session(), index)?.map(|link| link.name),
+            // Unpinned meanwhile.
+            Err(_) => None,
+        },
     };
     Ok(name.map(|name| (netns, name)))
-}
-
-/// The pinned sandboxes by the ids that the daemon's namespace gave them. One that has none yet has no link to here.
-fn pins_by_nsid(linux: &Linux, session: &mut Session) -> io::Result<BTreeMap<i32, Arc<Pin>>> {
-    let mut pins = BTreeMap::new();
-    for netns in linux.sandboxes.all() {
-        let Ok(pin) = linux.sandboxes.get(netns) else {
-            continue;
-        };
-        let mut known = pin.nsid.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_none() {
-            *known = nsid_of(session, &pin.namespace)?;
-        }
-        let nsid = *known;
-        drop(known);
-        if let Some(nsid) = nsid {
-            pins.insert(nsid, pin);
-        }
-    }
-    Ok(pins)
-}
-
-fn nsid_of(session: &mut Session, namespace: &Namespace) -> io::Result<Option<i32>> {
-    let fd = namespace.as_fd().as_raw_fd().cast_unsigned();
-    let mut message = NsidMessage::default();
-    message.attributes.push(NsidAttribute::Fd(fd));
-    let read = |payload: &[u8]| {
-        let mut attributes = Attributes::new(payload.get(NSID_HEADER_BYTES..)?);
-        let (_, value) = attributes.find(|(kind, _)| *kind == NSID)?;
-        // The kernel says -1 for "none" (NETNSA_NSID_NOT_ASSIGNED).
-        u32_at(value, 0)
-            .map(u32::cast_signed)
-            .filter(|nsid| *nsid >= 0)
-    };
-    session.get(RouteNetlinkMessage::GetNsId(message), read)
 }
 
 fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)> {

@@ -15,6 +15,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::holders;
 use super::namespace::Namespace;
+use super::nsids::Nsids;
 use super::redirect::Redirection;
 use crate::{KernelError, KernelEvent};
 
@@ -25,8 +26,6 @@ const SESSIONS: usize = 1;
 pub(super) struct Pin {
     /// The namespace.
     pub(super) namespace: Namespace,
-    /// What the daemon's namespace calls it, once known: an id stays while the namespace lives.
-    pub(super) nsid: Mutex<Option<i32>>,
     /// What was read of its rules last.
     pub(super) redirection: Mutex<Option<Redirection>>,
     watched: Mutex<Watched>,
@@ -58,6 +57,8 @@ impl Pin {
 /// All pinned namespaces.
 pub(super) struct Sandboxes {
     pins: RwLock<BTreeMap<NetnsId, Arc<Pin>>>,
+    /// What the daemon's namespace calls them.
+    pub(super) nsids: Nsids,
     /// Waits for the alarms of all anchors; the event's data is the namespace's inode.
     pub(super) alarms: Epoll,
 }
@@ -67,6 +68,7 @@ impl Sandboxes {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             pins: RwLock::default(),
+            nsids: Nsids::default(),
             alarms: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
         })
     }
@@ -95,7 +97,6 @@ impl Sandboxes {
         let netns = namespace.id;
         let pin = Arc::new(Pin {
             namespace,
-            nsid: Mutex::new(None),
             redirection: Mutex::new(None),
             watched: Mutex::new(Watched {
                 anchor: anchor.clone(),
@@ -109,6 +110,7 @@ impl Sandboxes {
         }
         self.arm(&mut pin.watched(), netns, anchor)?;
         pins.insert(netns, Arc::clone(&pin));
+        self.nsids.add(netns);
         Ok(pin.sandbox())
     }
 
@@ -116,6 +118,7 @@ impl Sandboxes {
     pub(super) fn release(&self, netns: NetnsId) {
         let pin = {
             let mut pins = self.pins.write().unwrap_or_else(PoisonError::into_inner);
+            self.nsids.remove(netns);
             pins.remove(&netns)
         };
         if let Some(pin) = pin {

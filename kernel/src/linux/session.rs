@@ -73,20 +73,35 @@ impl Session {
         self.until_end(sequence, &mut |_| {})
     }
 
-    /// Sends two requests in one system call, so that no signal comes between them: not even SIGKILL leaves the first
-    /// done and the second undone. The kernel tries the second whatever it says to the first.
+    /// Sends requests in one system call, so that no signal comes between them: not even SIGKILL leaves the first done
+    /// and the second undone. The kernel tries each whatever it says to those before; so many are the answers.
+    pub(crate) fn requests<I: NetlinkSerializable>(
+        &mut self,
+        messages: Vec<(I, u16)>,
+    ) -> io::Result<Vec<Answer>> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        let with_ack = messages.into_iter();
+        let with_ack = with_ack.map(|(message, flags)| (message, flags | NLM_F_ACK));
+        let first = self.send(with_ack.collect())?;
+        let answers = (0..count).map(|number| {
+            let sequence = first.wrapping_add(number);
+            self.until_end(sequence, &mut |_| {})
+        });
+        Ok(answers.collect())
+    }
+
+    /// Sends two requests as [`Session::requests`] does.
     pub(crate) fn request_pair<I: NetlinkSerializable>(
         &mut self,
         first: (I, u16),
         second: (I, u16),
     ) -> io::Result<(Answer, Answer)> {
-        let sequence = self.send(vec![
-            (first.0, first.1 | NLM_F_ACK),
-            (second.0, second.1 | NLM_F_ACK),
-        ])?;
-        let first = self.until_end(sequence, &mut |_| {});
-        let second = self.until_end(sequence.wrapping_add(1), &mut |_| {});
-        Ok((first, second))
+        let mut answers = self.requests(vec![first, second])?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(()));
+        Ok((next(), next()))
     }
 
     /// Sends netfilter messages as one transaction: all is done or nothing (nfnetlink's batches). The first refusal is

@@ -2,6 +2,7 @@
 
 use netd_kernel::{KernelError, KernelEvent};
 use netd_model::desired::{KernelState, Mark, NewVeth, Sysctl};
+use netd_model::diff::diff;
 use netd_model::{NetnsId, NetworkId, Op};
 
 use super::Machine;
@@ -91,6 +92,38 @@ pub fn a_link_is_deleted_only_under_its_mark(machine: &mut dyn Machine) {
         machine.links() == [stranger.clone()].into()
     });
     machine.kernel().apply(&gone).unwrap();
+}
+
+pub fn what_was_deleted_is_out_of_use_at_once(machine: &mut dyn Machine) {
+    let (_, sandbox) = new_sandbox(machine);
+    let net = Net::new(1);
+    let wished = one_container(&net, sandbox.netns);
+    bring(machine, &wished);
+    let empty = nothing([sandbox.netns]);
+    let gone = diff(&empty, &wished, ME);
+    let kernel = machine.kernel();
+    kernel.apply(&gone).unwrap();
+    assert_eq!(steps(machine, &empty), []);
+    let inside = kernel.inside_names(sandbox.netns).unwrap();
+    assert!(!inside.contains(&name("eth0")), "{inside:?}");
+    let seen = kernel.observe(&wished).unwrap();
+    for (name, interface) in &seen.sandboxes[&sandbox.netns].interfaces {
+        assert!(!interface.up && interface.addresses.is_empty(), "{name}");
+    }
+    let own = address("10.1.0.1/24").ip();
+    assert!(!kernel.host_addresses().unwrap().contains(&own));
+    // Nothing of it is in the way of the next with its names and addresses.
+    bring(machine, &wished);
+    let cycle = [gone, steps_from_nothing(&wished)].concat();
+    kernel.apply(&cycle).unwrap();
+    kernel.apply(&cycle).unwrap();
+    bring(machine, &wished);
+    assert_eq!(machine.links(), [net.bridge(), outside(&net, 0)].into());
+}
+
+/// The steps on a machine where nothing is.
+fn steps_from_nothing(wished: &KernelState) -> Vec<Op> {
+    diff(wished, &KernelState::default(), ME)
 }
 
 pub fn a_pair_under_a_taken_name_leaves_nothing(machine: &mut dyn Machine) {

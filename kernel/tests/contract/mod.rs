@@ -30,6 +30,7 @@ macro_rules! contract_suite {
             what_was_applied_is_observed_and_needs_no_step,
             a_state_without_ipv6_is_observed_too,
             a_link_is_deleted_only_under_its_mark,
+            what_was_deleted_is_out_of_use_at_once,
             a_pair_under_a_taken_name_leaves_nothing,
             a_stolen_link_is_told_of_and_made_anew,
             a_failing_step_stops_the_list_and_is_named,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use netd_model::desired::{
     BridgeState, InterfaceState, KernelState, Mark, RouteState, SandboxState, Sysctl, VethState,
@@ -10,6 +11,9 @@ use netd_model::diff::diff;
 use netd_model::{EndpointId, IfName, InstanceId, IpNetwork, Mac, NetnsId, NetworkId, Op, Subnet};
 
 use super::Machine;
+
+/// How long what was deleted may still be there, out of use.
+const SOON: Duration = Duration::from_secs(1);
 
 /// The daemon under test.
 pub const ME: InstanceId = InstanceId::from_bytes([0x11; 32]);
@@ -197,10 +201,12 @@ pub fn bring(machine: &dyn Machine, wished: &KernelState) {
     for sandbox in shown.sandboxes.values_mut() {
         sandbox.dns_redirect = None;
     }
-    let oracle = machine.oracle(&shown);
-    assert_eq!(
-        diff(&shown, &oracle, ME),
-        [],
-        "the oracle says otherwise: {oracle:#?}"
-    );
+    // What was deleted is out of use at once, and gone soon.
+    let mut oracle = machine.oracle(&shown);
+    let deadline = Instant::now() + SOON;
+    while diff(&shown, &oracle, ME) != [] {
+        let late = Instant::now() > deadline;
+        assert!(!late, "the oracle says otherwise: {oracle:#?}");
+        oracle = machine.oracle(&shown);
+    }
 }

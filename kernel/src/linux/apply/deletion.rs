@@ -1,58 +1,39 @@
-//! Deleting links of the host, many as fast as one.
+//! Deleting links of the host: taken out of use here, at once, and deleted by the [`Reaper`](super::super::reaper).
 
 use std::io;
+use std::sync::Arc;
 
 use netd_model::desired::Mark;
 use netd_model::{IfName, Op};
-use nix::libc;
 
-use super::super::session::errno;
-use super::super::{links, refused};
-use super::{Application, random};
+use super::super::links::Link;
+use super::super::sandboxes::Pin;
+use super::super::session::Session;
+use super::super::{addresses, links, reaper, refused, unused_name};
+use super::Application;
 use crate::KernelError;
 
 impl Application<'_> {
-    /// Deletes links, all in one message if there are several: the kernel waits 20 ms per message, not per link.
-    /// Gives how many are gone when it fails.
+    /// Deletes links, those that have to go at once in one message. Gives how many are gone when it fails.
     pub(super) fn delete_links(
         &mut self,
         doomed: &[(&IfName, Mark)],
     ) -> (usize, Result<usize, KernelError>) {
         self.indexes.clear();
         let mut session = self.linux.home.session();
-        let mut found = Vec::new();
+        let mut at_once = Vec::new();
         let mut failure = None;
         for (position, (name, mark)) in doomed.iter().enumerate() {
-            match links::by_name(&mut session, name) {
-                Ok(None) => {}
-                Ok(Some(link)) if link.mark == Some(*mark) => found.push(link.index),
-                Ok(Some(_)) => {
-                    let name = (*name).clone();
-                    failure = Some((position, KernelError::ForeignLink { name }));
-                }
+            match self.delete_link(&mut session, name, *mark) {
+                Ok(Fate::Gone) => {}
+                Ok(Fate::AtOnce(index)) => at_once.push(index),
                 Err(error) => {
-                    failure = Some((position, refused(format!("look at {name}"))(error)));
+                    failure = Some((position, error));
+                    break;
                 }
-            }
-            if failure.is_some() {
-                break;
             }
         }
-        let gone = match found[..] {
-            [] => Ok(()),
-            [index] => forgive(session.request(links::delete(index), 0)),
-            _ => {
-                // A number that nobody else uses: every link of the group goes.
-                let group = u32::try_from(random() >> 33).unwrap_or(1).max(1);
-                found
-                    .iter()
-                    .try_for_each(|index| {
-                        forgive(session.request(links::into_group(*index, group), 0))
-                    })
-                    .and_then(|()| forgive(session.request(links::delete_group(group), 0)))
-            }
-        };
-        match (gone, failure) {
+        match (reaper::delete(&mut session, &at_once), failure) {
             (Err(error), _) => {
                 let names: Vec<&str> = doomed.iter().map(|(name, _)| name.as_str()).collect();
                 (
@@ -64,6 +45,91 @@ impl Application<'_> {
             (Ok(()), None) => (doomed.len(), Ok(doomed.len())),
         }
     }
+
+    /// Takes a link out of use, if that can be done completely.
+    fn delete_link(
+        &self,
+        session: &mut Session,
+        name: &IfName,
+        mark: Mark,
+    ) -> Result<Fate, KernelError> {
+        let found = links::by_name(session, name)
+            .map_err(|error| refused(format!("look at {name}"))(error))?;
+        let link = match found {
+            None => return Ok(Fate::Gone),
+            Some(link) if link.mark != Some(mark) => {
+                let name = name.clone();
+                return Err(KernelError::ForeignLink { name });
+            }
+            Some(link) if self.linux.reaper.has(link.index) => return Ok(Fate::Gone),
+            Some(link) => link,
+        };
+        self.linux.reaper.announce(link.index);
+        match self.retire(session, &link) {
+            Ok(true) => {
+                self.linux.reaper.take(link.index, mark);
+                Ok(Fate::Gone)
+            }
+            // Whatever is the matter with it or its other end: its deletion needs nothing but itself.
+            outcome => {
+                self.linux.reaper.leave(link.index);
+                if let Err(error) = outcome {
+                    tracing::debug!(link = %name, %error, "cannot be taken out of use first");
+                }
+                Ok(Fate::AtOnce(link.index))
+            }
+        }
+    }
+
+    fn retire(&self, session: &mut Session, link: &Link) -> io::Result<bool> {
+        match link.kind.as_str() {
+            "veth" => {
+                let Some((pin, inside)) = self.inner_end(session, link)? else {
+                    return Ok(false);
+                };
+                session.request(links::cut_off(link.index), 0)?;
+                lay_down(&mut pin.namespace.session(), inside)?;
+                Ok(true)
+            }
+            "bridge" => {
+                // Cards of others stay with the host.
+                let ports = links::ports_of(session, link.index)?.into_iter();
+                let leave = ports.map(|port| (links::leave_bridge(port.index), 0));
+                for answer in session.requests(leave.collect())? {
+                    answer?;
+                }
+                lay_down(session, link.index)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The other end of a pair, if it is in a sandbox: what somebody moved on from there cannot be reached.
+    fn inner_end(&self, session: &mut Session, link: &Link) -> io::Result<Option<(Arc<Pin>, u32)>> {
+        let (Some(inside), Some(nsid)) = (link.peer, link.peer_nsid) else {
+            return Ok(None);
+        };
+        let pin = self.linux.sandboxes.by_nsid(session, nsid)?;
+        Ok(pin.map(|pin| (pin, inside)))
+    }
+}
+
+/// What becomes of a link that is to be deleted.
+enum Fate {
+    /// It counts as gone.
+    Gone,
+    /// It has to be deleted here and now.
+    AtOnce(u32),
+}
+
+/// Sets a link down and takes its name and addresses, so that another may have them.
+fn lay_down(session: &mut Session, index: u32) -> io::Result<()> {
+    let requests = links::lay_down(index, &unused_name()?);
+    for answer in session.requests(requests.into_iter().map(|one| (one, 0)).collect())? {
+        answer?;
+    }
+    addresses::clear(session, index)
 }
 
 /// The link that a step deletes, if it does.
@@ -71,13 +137,5 @@ pub(super) fn doomed(op: &Op) -> Option<(&IfName, Mark)> {
     match op {
         Op::DeleteLink { name, mark } => Some((name, *mark)),
         _ => None,
-    }
-}
-
-/// What went meanwhile, with its namespace, is as good as deleted.
-fn forgive(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if errno(&error) == Some(libc::ENODEV) => Ok(()),
-        other => other,
     }
 }
