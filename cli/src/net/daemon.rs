@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use netd_api::status::Timing;
 use netd_api::{Client, Event, PREFIX, Status};
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use super::args::{EventsArgs, StatusArgs, VersionArgs};
 use super::failure::Failure;
 use super::networks::pretty;
 use super::out::{Tone, paint, plain};
+use super::table::{self, Room};
 use super::{age, out};
 
 /// `net status`: fails if the daemon has a problem, so that a script can ask.
@@ -17,6 +19,8 @@ pub(super) fn status(client: &Client, args: &StatusArgs) -> Result<(), Failure> 
     let status = client.status()?;
     if args.json {
         out::print(&pretty(&status)?)?;
+    } else if args.timings {
+        out::print(&timings(&status.timings))?;
     } else {
         out::print(&report(
             &status,
@@ -29,6 +33,21 @@ pub(super) fn status(client: &Client, args: &StatusArgs) -> Result<(), Failure> 
     } else {
         Err(Failure::Partly)
     }
+}
+
+/// One line for each part of each operation, in milliseconds.
+fn timings(timings: &[Timing]) -> String {
+    let ms = |us: u64| format!("{}.{:03} ms", us / 1000, us % 1000);
+    let rows: Vec<_> = timings
+        .iter()
+        .map(|timing| {
+            let (operation, phase) = (timing.operation.clone(), timing.phase.clone());
+            let (median, p99) = (ms(timing.median_us), ms(timing.p99_us));
+            [operation, phase, timing.count.to_string(), median, p99]
+        })
+        .collect();
+    let head = ["OPERATION", "PART", "COUNT", "MEDIAN", "P99"];
+    table::layout(head, &rows, Room::default())
 }
 
 fn report(status: &Status, socket: &str, now: Timestamp) -> String {
@@ -174,6 +193,24 @@ names      5 answered locally, 2 forwarded
 problem    ip_forward is off
 ";
         assert_eq!(report(&status, "/run/netd.sock", now), golden);
+    }
+
+    #[test]
+    fn timings_are_told_in_milliseconds() {
+        let timing = |phase: &str, median_us, p99_us| Timing {
+            operation: "attach".to_owned(),
+            phase: phase.to_owned(),
+            count: 120,
+            median_us,
+            p99_us,
+        };
+        let golden = "\
+OPERATION   PART      COUNT     MEDIAN     P99
+attach      whole     120       0.950 ms   12.007 ms
+attach      kernel    120       0.512 ms   1.100 ms
+";
+        let both = [timing("whole", 950, 12_007), timing("kernel", 512, 1100)];
+        assert_eq!(timings(&both), golden);
     }
 
     #[test]

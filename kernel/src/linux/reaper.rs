@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use netd_model::desired::Mark;
+use netd_model::desired::{Mark, Purpose};
 use nix::libc;
 
 use super::session::{Session, errno};
@@ -190,16 +190,23 @@ impl Work {
     }
 }
 
-/// Deletes those links of `batch` that bear their mark still.
+/// Deletes those links of `batch` that bear their mark still: pairs together, bridges one by one, since for each bridge the
+/// kernel waits while nobody else can change a link (`br_multicast_dev_del`, net/bridge/br_multicast.c).
 fn delete_marked(session: &mut Session, batch: &BTreeMap<u32, Mark>) -> io::Result<()> {
-    let mut ours = Vec::new();
+    let (mut pairs, mut bridges) = (Vec::new(), Vec::new());
     for (index, mark) in batch {
         // A pair goes with the namespace of its other end, so it may be gone by itself.
         if links::by_index(session, *index)?.is_some_and(|link| link.mark == Some(*mark)) {
-            ours.push(*index);
+            match mark.purpose {
+                Purpose::Endpoint(_) => pairs.push(*index),
+                Purpose::Bridge(_) => bridges.push(*index),
+            }
         }
     }
-    delete(session, &ours)
+    delete(session, &pairs)?;
+    bridges
+        .iter()
+        .try_for_each(|index| delete(session, std::slice::from_ref(index)))
 }
 
 /// Deletes links, all in one message if there are several. Those that are gone count as deleted.

@@ -204,7 +204,7 @@ pub fn bring(machine: &dyn Machine, wished: &KernelState) {
     // What was deleted is out of use at once, and gone soon.
     let mut oracle = machine.oracle(&shown);
     let deadline = Instant::now() + SOON;
-    while diff(&shown, &oracle, ME) != [] {
+    while !diff(&shown, &oracle, ME).is_empty() {
         let late = Instant::now() > deadline;
         assert!(!late, "the oracle says otherwise: {oracle:#?}");
         oracle = machine.oracle(&shown);

@@ -19,6 +19,7 @@ use netd_model::{
 use super::hold::stale_flows;
 use super::intent::{Intent, Subject, intend};
 use super::names::has_names;
+use super::timings::{Operation, Phase as Part, Stopwatch};
 use super::{Engine, EngineError, plan, random};
 use crate::store::Change;
 
@@ -64,6 +65,7 @@ impl Engine {
         container: ContainerId,
         wish: Wish,
     ) -> Result<Arc<Endpoint>, EngineError> {
+        let mut watch = self.timings.start(Operation::Attach);
         let _network = self.networks.shared(network).await;
         let id = EndpointId::from_bytes(random()?);
         let requests = wish.ports.clone();
@@ -73,6 +75,7 @@ impl Engine {
             container,
             present: self.present_inside(container).await?,
         };
+        watch.lap(Part::Wait);
         let intent = self
             .turns
             .take(move |ledger| intend(ledger, &subject, wish))
@@ -81,9 +84,14 @@ impl Engine {
             Intent::Already(endpoint) => return Ok(endpoint),
             Intent::Fresh { endpoint, before } => (*endpoint, *before),
         };
-        match self.establish(&endpoint, before, &requests).await {
+        watch.lap(Part::Intent);
+        match self
+            .establish(&endpoint, (before, &requests), &mut watch)
+            .await
+        {
             Ok(endpoint) => {
                 self.tell_of(&endpoint, "connect").await?;
+                watch.end();
                 Ok(endpoint)
             }
             Err(error) => {
@@ -113,12 +121,14 @@ impl Engine {
     async fn establish(
         &self,
         endpoint: &Endpoint,
-        before: KernelState,
-        requests: &[PublishRequest],
+        (before, requests): (KernelState, &[PublishRequest]),
+        watch: &mut Stopwatch<'_>,
     ) -> Result<Arc<Endpoint>, EngineError> {
         let id = endpoint.id;
         self.hold_ports(id, requests, &[]).await?;
+        watch.lap(Part::Ports);
         self.open_resolver(endpoint.container).await?;
+        watch.lap(Part::Resolver);
         let (ops, rules, stale) = self
             .turns
             .take(move |ledger| -> Result<_, EngineError> {
@@ -139,8 +149,11 @@ impl Engine {
         if !endpoint.ports.is_empty() || !requests.is_empty() {
             self.rules.change(rules).await?;
         }
+        watch.lap(Part::Firewall);
         self.apply(ops).await.map_err(without_step)?;
+        watch.lap(Part::Kernel);
         self.forget_flows(stale).await;
+        watch.lap(Part::Flows);
         let names = Arc::clone(&self.names);
         let endpoint = self
             .turns
@@ -160,7 +173,9 @@ impl Engine {
                 Ok(Arc::new(attached))
             })
             .await??;
+        watch.lap(Part::Outcome);
         self.refresh_files(endpoint.container).await?;
+        watch.lap(Part::Files);
         Ok(endpoint)
     }
 

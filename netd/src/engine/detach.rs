@@ -12,6 +12,7 @@ use netd_model::{
     Container, ContainerId, ContainerState, Endpoint, EndpointId, NetworkId, Op, Phase,
 };
 
+use super::timings::{Operation, Phase as Part, Stopwatch};
 use super::{Engine, EngineError, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -77,13 +78,18 @@ impl Engine {
         ids: &[EndpointId],
     ) -> Result<(), EngineError> {
         let (names, wanted) = (Arc::clone(&self.names), ids.to_vec());
+        let mut watch = self.timings.start(Operation::Detach);
         let dissolved = async {
             let (endpoints, ops) = self
                 .turns
                 .take(move |ledger| intend_end(ledger, container, &wanted, &names))
                 .await??;
-            self.take_apart(&endpoints, ops).await?;
-            self.forget(container, endpoints).await
+            watch.lap(Part::Intent);
+            self.take_apart(&endpoints, ops, &mut watch).await?;
+            self.forget(container, endpoints).await?;
+            watch.lap(Part::Outcome);
+            watch.end();
+            Ok(())
         };
         dissolved.await.inspect_err(|_| self.leftovers.notify_one())
     }
@@ -92,6 +98,7 @@ impl Engine {
         &self,
         endpoints: &[Arc<Endpoint>],
         ops: Vec<Op>,
+        watch: &mut Stopwatch<'_>,
     ) -> Result<(), EngineError> {
         let rules = endpoints
             .iter()
@@ -101,11 +108,14 @@ impl Engine {
             .collect();
         // Everything is tried; the first refusal is told.
         let unfiltered = self.rules.change(rules).await.map_err(EngineError::from);
+        watch.lap(Part::Firewall);
         let removed = self.apply(ops).await;
+        watch.lap(Part::Kernel);
         // The next one with the address would get what was tracked for this one.
         let leases = endpoints.iter().flat_map(|endpoint| &endpoint.leases);
         let stale = leases.map(|lease| FlowFilter::OfAddress(lease.address));
         self.forget_flows(stale.collect()).await;
+        watch.lap(Part::Flows);
         unfiltered.and(removed)
     }
 

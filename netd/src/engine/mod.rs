@@ -6,12 +6,13 @@
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
 //! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`], [`attach`] and [`detach`], [`ports`], [`host_ports`] and [`hold`],
-//! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`error`].
+//! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`timings`], [`error`].
 
 mod error;
 mod events;
 mod lanes;
 mod rules;
+mod timings;
 
 mod allow;
 mod attach;
@@ -96,6 +97,7 @@ pub struct Engine {
     debts: Mutex<ports::Debts>,
     relays: relay::Relays,
     counts: Counts,
+    timings: timings::Timings,
     problems: Mutex<Vec<String>>,
     host: plan::HostWish,
     firewall: String,
@@ -205,6 +207,7 @@ impl Engine {
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
             problems: self.problems(),
+            timings: self.timings.report(),
         };
         self.look(move |state| {
             let running = state

@@ -14,6 +14,7 @@ use netd_model::{DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Pol
 use super::pools::{Asked, Surroundings, pools};
 use super::routes::check_unnamed;
 use super::template::{check_unused, template};
+use super::timings::{Operation, Phase as Part, Stopwatch};
 use super::update::check_servers;
 use super::{Engine, EngineError, plan, random};
 use crate::config::Settings;
@@ -30,6 +31,7 @@ impl Engine {
         &self,
         request: NetworkRequest,
     ) -> Result<Arc<Network>, EngineError> {
+        let mut watch = self.timings.start(Operation::Create);
         let _house = self.house.read().await;
         let id = NetworkId::from_bytes(random()?);
         let _network = self.networks.alone(id).await;
@@ -53,11 +55,13 @@ impl Engine {
             defaults: self.settings.pools.clone(),
             routes: self.kernel(|kernel| kernel.routed_subnets()).await?,
         };
+        watch.lap(Part::Wait);
         let network = self
             .turns
             .take(move |ledger| intend(ledger, new, request, &surroundings))
             .await??;
-        let network = match self.establish_network(&network).await {
+        watch.lap(Part::Intent);
+        let network = match self.establish_network(&network, &mut watch).await {
             Ok(network) => network,
             Err(error) => {
                 if let Err(undo) = self.unmake(&network).await {
@@ -66,6 +70,7 @@ impl Engine {
                 return Err(error);
             }
         };
+        watch.end();
         let facts = [("driver", network.driver.name().to_owned())];
         self.events.tell(
             "network",
@@ -98,7 +103,11 @@ impl Engine {
     }
 
     /// Filter first, then the bridge: it comes up behind standing rules. Then it is true.
-    async fn establish_network(&self, network: &Network) -> Result<Arc<Network>, EngineError> {
+    async fn establish_network(
+        &self,
+        network: &Network,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Arc<Network>, EngineError> {
         self.see_to_ipv6_forwarding(network).await?;
         let desired = KernelState {
             host: plan_network(network, self.instance)?.state,
@@ -106,8 +115,10 @@ impl Engine {
         };
         let rules = plan::network_rules(network, self.instance)?;
         self.rules.change(rules).await?;
+        watch.lap(Part::Firewall);
         let ops = diff(&desired, &KernelState::default(), self.instance);
         self.apply(ops).await?;
+        watch.lap(Part::Kernel);
         let established = Network {
             phase: Phase::Attached,
             ..network.clone()
@@ -148,6 +159,7 @@ impl Engine {
     }
 
     async fn unmake_steps(&self, network: &Network) -> Result<(), EngineError> {
+        let mut watch = self.timings.start(Operation::Remove);
         let (id, names) = (network.id, Arc::clone(&self.names));
         let at = |phase| Network {
             phase,
@@ -161,6 +173,7 @@ impl Engine {
                 Ok::<_, EngineError>(())
             })
             .await??;
+        watch.lap(Part::Intent);
         let before = KernelState {
             host: plan_network(&at(Phase::Attached), self.instance)?.state,
             ..KernelState::default()
@@ -168,13 +181,17 @@ impl Engine {
         // The bridge goes before the rules that keep it apart.
         let ops = diff(&KernelState::default(), &before, self.instance);
         self.apply(ops).await?;
+        watch.lap(Part::Kernel);
         self.rules
             .change(vec![RulesetChange::RemoveNetwork(id)])
             .await?;
+        watch.lap(Part::Firewall);
         let forgotten = self
             .turns
             .take(move |ledger| ledger.commit(&[Change::RemoveNetwork(id)]));
-        Ok(forgotten.await??)
+        forgotten.await??;
+        watch.end();
+        Ok(())
     }
 
     /// Removes every network that nobody is on, the built-in ones and configurations left out.

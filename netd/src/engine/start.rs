@@ -72,6 +72,7 @@ impl Engine {
             debts: Mutex::default(),
             relays: Default::default(),
             counts: Counts::default(),
+            timings: super::timings::Timings::default(),
             problems: Mutex::default(),
             host,
             settings,

@@ -91,10 +91,14 @@ pub(super) enum Verb {
 #[command(after_help = "\
 Examples:
   net status
+  net status --timings
   net status --json | jq .problems
 
 Exit code 1 if the daemon reports a problem.")]
 pub(super) struct StatusArgs {
+    /// Show where the time of attaches and the like went, part by part
+    #[arg(long)]
+    pub(super) timings: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
