@@ -4,17 +4,21 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use netns_tests::{Background, HostOptions, Lab, eventually, programs};
+use netns_tests::{Background, HostOptions, Lab, Machine, eventually, programs};
 use nix::sched::{CloneFlags, setns, unshare};
 
 /// File inside the machine to which the processes of one batch are written, one id a line.
 const LIST: &str = "/run/lab/containers";
+
+/// Containers that are made together.
+const BATCH: usize = 100;
 
 /// A laboratory with containers that nobody has connected yet.
 #[derive(Debug)]
@@ -43,21 +47,23 @@ impl Ground {
     ///
     /// Each is a process in a network namespace of its own, bound to /run/netns/cN as well, for programs that want a path.
     pub fn prepare(&mut self, count: usize) {
-        let missing = (self.taken + count).saturating_sub(self.pids.len());
-        if missing == 0 {
-            return;
+        while self.pids.len() < self.taken + count {
+            self.prepare_some((self.taken + count - self.pids.len()).min(BATCH));
         }
+    }
+
+    fn prepare_some(&mut self, count: usize) {
         let first = self.pids.len();
         let list = format!("{LIST}.{first}");
         let program = programs::built("bench-load").display().to_string();
-        let (from, many) = (first.to_string(), missing.to_string());
+        let (from, many) = (first.to_string(), count.to_string());
         let argv = [program.as_str(), "containers", &from, &many, &list];
         self.holders
             .push(self.lab.h1.spawn(&argv, &[], "/run/lab/containers.log"));
         let pids: Vec<u32> = eventually("the containers", || {
             let text = self.lab.h1.read(&list);
             let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-            (pids.len() == missing).then_some(pids)
+            (pids.len() == count).then_some(pids)
         });
         self.pids.extend(pids);
     }
@@ -102,7 +108,24 @@ impl Ground {
         Ok(Entrance {
             net: of("net")?,
             mounts: of("mnt")?,
+            processes: of("pid")?,
         })
+    }
+
+    /// Starts one end of a load inside a container, known by its namespace's path, in the background, and returns when it listens on `port`.
+    #[must_use]
+    pub fn serve(&self, netns: &str, kind: &str, port: u16) -> Background {
+        let program = programs::built("bench-load").display().to_string();
+        let netns = format!("--net={netns}");
+        let port = port.to_string();
+        let argv = ["nsenter", &netns, "--", &program, kind, &port];
+        let server = self.lab.h1.spawn(&argv, &[], "/run/lab/load.log");
+        let sockets = ["nsenter", &netns, "--", "ss", "-Hltn", "sport", "=", &port];
+        eventually("the server of a load", || {
+            let ran = self.lab.h1.exec(&sockets);
+            (!ran.text().is_empty()).then_some(())
+        });
+        server
     }
 
     /// Number of links of the machine, by which one sees whether what was deleted is gone.
@@ -131,11 +154,37 @@ impl Ground {
     }
 }
 
+/// The figure that one end of a load prints; it runs in `machine`, in the network namespace `netns` of it if one is given.
+///
+/// # Errors
+/// When it fails, with what it said.
+pub fn load(
+    machine: &Machine,
+    netns: Option<&str>,
+    (kind, target): (&str, SocketAddr),
+    time: Duration,
+) -> Result<f64> {
+    let program = programs::built("bench-load").display().to_string();
+    let (target, time) = (target.to_string(), time.as_millis().to_string());
+    let inside = netns.map(|path| format!("--net={path}"));
+    let mut argv = match &inside {
+        Some(inside) => vec!["nsenter", inside.as_str(), "--"],
+        None => vec![],
+    };
+    argv.extend([program.as_str(), kind, &target, &time]);
+    let ran = machine.exec(&argv);
+    ensure!(ran.is_ok(), "{ran}");
+    ran.text()
+        .parse()
+        .with_context(|| format!("read {:?}", ran.text()))
+}
+
 /// A machine's namespaces, to enter.
 #[derive(Debug)]
 pub struct Entrance {
     net: File,
     mounts: File,
+    processes: File,
 }
 
 impl Entrance {
@@ -147,7 +196,7 @@ impl Entrance {
         setns(&self.net, CloneFlags::CLONE_NEWNET).context("enter the machine's network namespace")
     }
 
-    /// Runs a program to its end inside the machine's network and mount namespaces; gives the time from its start
+    /// Runs a program to its end inside the machine's namespaces; gives the time from its start
     /// to its end, and its output. The time to enter them is not counted.
     ///
     /// # Errors
@@ -173,6 +222,9 @@ impl Entrance {
                     // A thread that shares its root with others cannot change its mounts (setns(2)).
                     unshare(CloneFlags::CLONE_FS).context("have a root of one's own")?;
                     setns(&self.mounts, CloneFlags::CLONE_NEWNS).context("enter the mounts")?;
+                    // Of children only: /proc of the machine knows no others.
+                    setns(&self.processes, CloneFlags::CLONE_NEWPID)
+                        .context("enter the processes")?;
                     timed(argv, environment, input)
                 })
                 .join()

@@ -4,12 +4,16 @@
 //! Sees the daemon only as its users do: through its interface, its programs, and packets. The one thing that it does
 //! by itself is the limit, bare netlink.
 //!
-//! Reading order: [`options`], [`measure`], [`lanes`], [`measures`], [`results`], [`table`], [`plot`], [`report`];
-//! [`facts`], [`ground`], [`turns`], [`stats`].
+//! Reading order: [`options`], [`run`], [`measure`], [`peers`], [`lanes`], [`measures`], [`results`], [`table`], [`plot`], [`report`];
+//! [`facts`], [`ground`], [`load`], [`guard`], [`turns`], [`stats`].
 
 pub mod options;
 
+pub mod run;
+
 pub mod measure;
+
+pub mod peers;
 
 pub mod lanes;
 
@@ -26,6 +30,10 @@ pub mod report;
 pub mod facts;
 
 pub mod ground;
+
+pub mod load;
+
+pub mod guard;
 
 pub mod turns;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Something that is measured in every lane that can do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Measure {
     /// Connect a known container, which has a fresh namespace, to a network that nobody else is on.
     Attach,
@@ -13,6 +13,38 @@ pub enum Measure {
     Create,
     /// Remove it.
     Remove,
+    /// Attach by number of ports that the container publishes.
+    AttachPorts,
+    /// Detach by number of ports that the container publishes.
+    DetachPorts,
+    /// Attach the Nth container of a network.
+    AttachNth,
+    /// Detach the Nth container of a network.
+    DetachNth,
+    /// Attaches a second, by number of callers.
+    Parallel,
+    /// Attach with one port, by number of ports that others have published.
+    AttachBeside,
+    /// New connections a second through a published port, by number of published ports.
+    Connections,
+    /// Bytes of an established connection.
+    Throughput,
+    /// There and back on an established connection.
+    RoundTrip,
+    /// Names answered, by number of questions that are outstanding.
+    DnsRate,
+    /// Time of an answer, by number of questions that are outstanding.
+    DnsLatency,
+    /// Processor time of the resolver for an answer.
+    DnsCpu,
+    /// From the start of the daemon to its first answers.
+    Restart,
+    /// Packets of a flow that did not arrive while the daemon was killed and started again.
+    RestartLost,
+    /// Steps that the comparison of kernel and record had to make after a restart.
+    RestartSteps,
+    /// Memory of the daemon.
+    Memory,
 }
 
 /// Whether small or large figures are good.
@@ -24,21 +56,145 @@ pub enum Better {
     Large,
 }
 
-impl Measure {
+/// How a measure is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// Name of its plot's file, without ending.
+    pub slug: &'static str,
     /// Heading of its table.
+    pub title: &'static str,
+    /// Unit of its values.
+    pub unit: &'static str,
+    /// What its places are the number of; `None` when it has only one.
+    pub axis: Option<&'static str>,
+    /// Which figures are good.
+    pub better: Better,
+    /// What is measured and how.
+    pub note: &'static str,
+}
+
+impl Measure {
+    /// How it is told.
     #[must_use]
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Attach => "Attach one container",
-            Self::Detach => "Detach it",
-            Self::Create => "Create a network",
-            Self::Remove => "Remove it",
+    pub fn words(self) -> Words {
+        let (slug, title, unit, axis) = self.heading();
+        let better = match unit {
+            "ms" | "us" | "MiB" | "packets" | "steps" => Better::Small,
+            _ => Better::Large,
+        };
+        Words {
+            slug,
+            title,
+            unit,
+            axis,
+            better,
+            note: self.note(),
         }
     }
 
-    /// What is measured and how, for people.
-    #[must_use]
-    pub fn note(self) -> &'static str {
+    fn heading(
+        self,
+    ) -> (
+        &'static str,
+        &'static str,
+        &'static str,
+        Option<&'static str>,
+    ) {
+        match self {
+            Self::Attach => ("attach", "Attach one container", "ms", None),
+            Self::Detach => ("detach", "Detach it", "ms", None),
+            Self::Create => ("create", "Create a network", "ms", None),
+            Self::Remove => ("remove", "Remove a network", "ms", None),
+            Self::AttachPorts => (
+                "attach-ports",
+                "Attach a container that publishes ports",
+                "ms",
+                Some("ports that it publishes"),
+            ),
+            Self::DetachPorts => (
+                "detach-ports",
+                "Detach a container that publishes ports",
+                "ms",
+                Some("ports that it publishes"),
+            ),
+            Self::AttachNth => (
+                "attach-nth",
+                "Attach the Nth container of a network",
+                "ms",
+                Some("N"),
+            ),
+            Self::DetachNth => (
+                "detach-nth",
+                "Detach the Nth container of a network",
+                "ms",
+                Some("N"),
+            ),
+            Self::Parallel => (
+                "parallel",
+                "Attaches by several callers",
+                "per second",
+                Some("callers"),
+            ),
+            Self::AttachBeside => (
+                "attach-beside",
+                "Attach one port beside many",
+                "ms",
+                Some("ports that others publish"),
+            ),
+            Self::Connections => (
+                "connections",
+                "New connections through a published port",
+                "per second",
+                Some("published ports"),
+            ),
+            Self::Throughput => (
+                "throughput",
+                "Throughput of one TCP connection",
+                "Gbit/s",
+                None,
+            ),
+            Self::RoundTrip => ("round-trip", "Round trip on one TCP connection", "us", None),
+            Self::DnsRate => (
+                "dns-rate",
+                "Container names answered",
+                "per second",
+                Some("questions outstanding"),
+            ),
+            Self::DnsLatency => (
+                "dns-latency",
+                "Mean time of an answer",
+                "us",
+                Some("questions outstanding"),
+            ),
+            Self::DnsCpu => (
+                "dns-cpu",
+                "Processor time of an answer",
+                "us",
+                Some("questions outstanding"),
+            ),
+            Self::Restart => ("restart", "Restart of the daemon", "ms", Some("containers")),
+            Self::RestartLost => (
+                "restart-lost",
+                "Packets lost over a restart",
+                "packets",
+                Some("containers"),
+            ),
+            Self::RestartSteps => (
+                "restart-steps",
+                "Steps that a restart makes",
+                "steps",
+                Some("containers"),
+            ),
+            Self::Memory => (
+                "memory",
+                "Memory of the daemon (resident)",
+                "MiB",
+                Some("containers and ten times as many ports"),
+            ),
+        }
+    }
+
+    fn note(self) -> &'static str {
         match self {
             Self::Attach => {
                 "From the request to the answer: a known container with a fresh namespace joins a network that nobody else is on."
@@ -48,41 +204,68 @@ impl Measure {
             }
             Self::Create => "A bridge network with defaults.",
             Self::Remove => "Until it is acknowledged; a network that nobody is on.",
+            Self::AttachPorts => {
+                "As above; each port is published by itself (`-p`), all lead to the same port of the container."
+            }
+            Self::DetachPorts => "Until it is acknowledged.",
+            Self::AttachNth => "N - 1 containers are on the network already.",
+            Self::DetachNth => "Until it is acknowledged.",
+            Self::Parallel => {
+                "Containers with fresh namespaces, each caller with a connection of its own."
+            }
+            Self::AttachBeside => {
+                "The container publishes one port; other containers of the network have published the others before."
+            }
+            Self::Connections => {
+                "From a machine outside to the port that was published last; each connection is opened, accepted and reset. \
+                 The lane `limit` is routed to the container's own address, without translation."
+            }
+            Self::Throughput => {
+                "From one container to another of the same network (bridge), and from a machine outside through a published port (DNAT)."
+            }
+            Self::RoundTrip => {
+                "One byte there and back, without delay (TCP_NODELAY); ways as above."
+            }
+            Self::DnsRate => "dnsperf beside the server, names of containers only.",
+            Self::DnsLatency => "As dnsperf counts it.",
+            Self::DnsCpu => {
+                "User and system time of the resolver's process, divided by the answers."
+            }
+            Self::Restart => {
+                "After `kill -9`: from the start of the process until it says that it is ready (sd_notify), which it does when the \
+                 kernel is compared with the record and names are answered."
+            }
+            Self::RestartLost => {
+                "A hundred numbered packets a second from outside through a published port, while the daemon is killed and started."
+            }
+            Self::RestartSteps => {
+                "What was not in the kernel as it is in the record, after a restart on what was left."
+            }
+            Self::Memory => "VmRSS (proc(5)) of its process.",
         }
+    }
+
+    /// Heading of its table.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.words().title
     }
 
     /// Unit of its values.
     #[must_use]
     pub fn unit(self) -> &'static str {
-        match self {
-            Self::Attach | Self::Detach | Self::Create | Self::Remove => "ms",
-        }
+        self.words().unit
     }
 
     /// What its places are the number of; `None` when it has only one.
     #[must_use]
     pub fn axis(self) -> Option<&'static str> {
-        match self {
-            Self::Attach | Self::Detach | Self::Create | Self::Remove => None,
-        }
-    }
-
-    /// Which figures are good.
-    #[must_use]
-    pub fn better(self) -> Better {
-        match self {
-            Self::Attach | Self::Detach | Self::Create | Self::Remove => Better::Small,
-        }
+        self.words().axis
     }
 
     /// Name of its plot's file, without ending.
     #[must_use]
     pub fn slug(self) -> &'static str {
-        match self {
-            Self::Attach => "attach",
-            Self::Detach => "detach",
-            Self::Create => "create",
-            Self::Remove => "remove",
-        }
+        self.words().slug
     }
 }

@@ -16,12 +16,39 @@ pub struct Options {
     /// Seconds: only to see that everything works; the figures mean little
     #[arg(long, hide = true)]
     pub miniature: bool,
+    /// Other engines too; fetches Debian's packages of them and unpacks them, without installing anything
+    #[arg(long)]
+    pub peers: bool,
+    /// Another Docker engine
+    #[arg(long, value_name = "PATH")]
+    pub dockerd: Option<PathBuf>,
+    /// Another netavark
+    #[arg(long, value_name = "PATH")]
+    pub netavark: Option<PathBuf>,
+    /// Another aardvark-dns
+    #[arg(long, value_name = "PATH")]
+    pub aardvark: Option<PathBuf>,
+    /// Folder with other CNI plugins
+    #[arg(long, value_name = "DIR")]
+    pub cni_bin_dir: Option<PathBuf>,
     /// Directory for the table and the plots
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
     pub out: PathBuf,
 }
 
 impl Options {
+    /// Whether other engines take part: they were asked for, or one was named.
+    #[must_use]
+    pub fn with_peers(&self) -> bool {
+        let named = [
+            &self.dockerd,
+            &self.netavark,
+            &self.aardvark,
+            &self.cni_bin_dir,
+        ];
+        self.peers || named.iter().any(|path| path.is_some())
+    }
+
     /// How much is done.
     #[must_use]
     pub fn effort(&self) -> Effort {

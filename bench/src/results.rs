@@ -48,6 +48,13 @@ impl Results {
             .insert(lane.to_owned(), Cell::Absent(why.to_owned()));
     }
 
+    /// True if `lane` has a reason there instead of values.
+    #[must_use]
+    pub fn is_absent(&self, place: (Measure, u64), lane: &str) -> bool {
+        let cell = self.cells.get(&place).and_then(|cells| cells.get(lane));
+        matches!(cell, Some(Cell::Absent(_)))
+    }
+
     fn know(&mut self, lane: &str) {
         if !self.lanes.iter().any(|known| known == lane) {
             self.lanes.push(lane.to_owned());

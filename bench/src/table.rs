@@ -16,7 +16,7 @@ pub fn render(results: &Results) -> String {
             "## {} ({})\n\n{}\n\n",
             measure.title(),
             measure.unit(),
-            measure.note()
+            measure.words().note
         ));
         text.push_str(&one(results, measure));
         let any = results.lanes(measure).iter().any(|lane| {
@@ -36,45 +36,96 @@ pub fn render(results: &Results) -> String {
     text
 }
 
-fn one(results: &Results, measure: Measure) -> String {
-    let lanes = results.lanes(measure);
-    let mut lines = Vec::new();
-    let first = measure.axis().unwrap_or("");
-    lines.push(row(first, lanes.iter().map(|lane| (*lane).to_owned())));
-    lines.push(format!("|{}", "---|".repeat(lanes.len() + 1)));
-    let mut reasons: Vec<String> = Vec::new();
-    for (at, cells) in results.places(measure) {
-        let head = measure.axis().map_or_else(String::new, |_| thousands(at));
-        let limit = results.median((measure, at), LIMIT);
-        let fields = lanes.iter().map(|lane| match cells.get(*lane) {
-            Some(Cell::Measured(values)) => {
-                let times = limit.filter(|_| *lane != LIMIT);
-                Summary::of(values)
-                    .map_or_else(|| "n/a".to_owned(), |found| field(&found, (times, measure)))
-            }
-            Some(Cell::Absent(why)) => {
-                let place = reasons.iter().position(|known| known == why);
-                let number = place.unwrap_or_else(|| {
-                    reasons.push(why.clone());
-                    reasons.len() - 1
-                });
-                format!("n/a: {}", number + 1)
-            }
-            None => String::new(),
-        });
-        lines.push(row(&head, fields));
-    }
-    let mut text = lines.join("\n");
-    text.push('\n');
-    for (number, why) in reasons.iter().enumerate() {
+/// Reasons for fields without figures, each once.
+#[derive(Default)]
+struct Reasons(Vec<String>);
+
+impl Reasons {
+    /// The field in place of a figure.
+    fn field(&mut self, why: &str) -> String {
         let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
-        text.push_str(&format!(
-            "\nn/a {}: {}\n",
-            number + 1,
-            why.replace('|', "\\|")
-        ));
+        let why: String = why.chars().take(REASON_CHARACTERS).collect();
+        let known = self.0.iter().position(|known| *known == why);
+        let number = known.unwrap_or_else(|| {
+            self.0.push(why);
+            self.0.len() - 1
+        });
+        format!("n/a: {}", number + 1)
     }
-    text
+
+    fn render(&self) -> String {
+        let lines = self.0.iter().enumerate();
+        lines
+            .map(|(number, why)| format!("\nn/a {}: {}\n", number + 1, why.replace('|', "\\|")))
+            .collect()
+    }
+}
+
+/// As much of a reason is told.
+const REASON_CHARACTERS: usize = 300;
+
+fn one(results: &Results, measure: Measure) -> String {
+    let mut reasons = Reasons::default();
+    let lines = match measure.axis() {
+        Some(axis) => along(results, (measure, axis), &mut reasons),
+        None => down(results, measure, &mut reasons),
+    };
+    format!("{}\n{}", lines.join("\n"), reasons.render())
+}
+
+/// A row for each place, a column for each lane.
+fn along(
+    results: &Results,
+    (measure, axis): (Measure, &str),
+    reasons: &mut Reasons,
+) -> Vec<String> {
+    let lanes = results.lanes(measure);
+    let mut lines = vec![
+        row(axis, lanes.iter().map(|lane| (*lane).to_owned())),
+        format!("|{}", "---|".repeat(lanes.len() + 1)),
+    ];
+    for (at, cells) in results.places(measure) {
+        let limit = results.median((measure, at), LIMIT);
+        let fields = lanes
+            .iter()
+            .map(|lane| {
+                filled(
+                    cells.get(*lane),
+                    (limit.filter(|_| *lane != LIMIT), measure),
+                    reasons,
+                )
+            })
+            .collect::<Vec<_>>();
+        lines.push(row(&thousands(at), fields.into_iter()));
+    }
+    lines
+}
+
+/// A row for each lane.
+fn down(results: &Results, measure: Measure, reasons: &mut Reasons) -> Vec<String> {
+    let mut lines = vec![
+        row("lane", [measure.unit().to_owned()].into_iter()),
+        "|---|---|".to_owned(),
+    ];
+    for (at, cells) in results.places(measure) {
+        let limit = results.median((measure, at), LIMIT);
+        for lane in results.lanes(measure) {
+            let times = limit.filter(|_| lane != LIMIT);
+            let field = filled(cells.get(lane), (times, measure), reasons);
+            lines.push(row(lane, [field].into_iter()));
+        }
+    }
+    lines
+}
+
+fn filled(cell: Option<&Cell>, compared: (Option<f64>, Measure), reasons: &mut Reasons) -> String {
+    match cell {
+        Some(Cell::Measured(values)) => {
+            Summary::of(values).map_or_else(|| "n/a".to_owned(), |found| field(&found, compared))
+        }
+        Some(Cell::Absent(why)) => reasons.field(why),
+        None => String::new(),
+    }
 }
 
 fn row(head: &str, fields: impl Iterator<Item = String>) -> String {
@@ -93,7 +144,7 @@ fn field(found: &Summary, (limit, measure): (Option<f64>, Measure)) -> String {
     }
     if let Some(limit) = limit.filter(|limit| *limit > 0.0) {
         let part = found.median / limit;
-        match measure.better() {
+        match measure.words().better {
             Better::Small => text.push_str(&format!(" ×{}", number(part))),
             Better::Large => text.push_str(&format!(" {:.0} %", part * 100.0)),
         }
@@ -169,9 +220,12 @@ mod tests {
 
 From the request to the answer: a known container with a fresh namespace joins a network that nobody else is on.
 
-|  | limit | netd | docker | podman |
-|---|---|---|---|---|
-|  | **2.00** (1.20–2.80) | **4.00** (2.40–5.60) ×2.00 | n/a: 1 | n/a: 1 |
+| lane | ms |
+|---|---|
+| limit | **2.00** (1.20–2.80) |
+| netd | **4.00** (2.40–5.60) ×2.00 |
+| docker | n/a: 1 |
+| podman | n/a: 1 |
 
 n/a 1: dockerd is not here
 
@@ -179,5 +233,23 @@ n/a 1: dockerd is not here
 
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_measure_with_an_axis_has_a_row_for_each_place() {
+        let mut results = Results::default();
+        for (at, value) in [(1, 1000.0), (8, 4000.0)] {
+            results.record((Measure::Parallel, at), LIMIT, value);
+            results.record((Measure::Parallel, at), "netd", value * 0.75);
+        }
+        let text = render(&results);
+        assert!(
+            text.contains("| callers | limit | netd |\n|---|---|---|\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| 8 | **4,000** | **3,000** 75 % |\n"),
+            "{text}"
+        );
     }
 }

@@ -2,10 +2,17 @@
 //!
 //! `bench-load containers FIRST COUNT FILE` starts COUNT processes in network namespaces of their own, binds each to
 //! /run/netns/cN from FIRST on, writes their ids to FILE, and waits for its end. `bench-load idle` is one of them.
+//!
+//! `bench-load accept | sink | echo PORT` accepts connections: to end them at once, to read whatever comes, to send it back.
+//! `bench-load connect | stream | pingpong ADDRESS:PORT MILLISECONDS` is the other end; it prints one number: connections a
+//! second, Gbit/s, or the median round trip in microseconds.
 
 use std::fs::{File, create_dir_all, rename, write};
 use std::io::{BufRead, BufReader, Error, Result, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use netd_bench::load;
 
 use nix::mount::{MsFlags, mount};
 
@@ -18,8 +25,22 @@ fn main() -> Result<()> {
             containers(parse(first)?, parse(count)?, file)
         }
         ["idle"] => idle(),
+        [kind @ ("accept" | "sink" | "echo"), port] => {
+            load::serve(kind, port.parse().map_err(Error::other)?)
+        }
+        [kind @ ("connect" | "stream" | "pingpong"), target, time] => {
+            let target = target.parse().map_err(Error::other)?;
+            let time = Duration::from_millis(time.parse().map_err(Error::other)?);
+            let figure = match kind {
+                "connect" => load::connect(target, time)?,
+                "stream" => load::stream(target, time)?,
+                _ => load::pingpong(target, time)?,
+            };
+            writeln!(std::io::stdout(), "{figure}")
+        }
         _ => Err(Error::other(
-            "usage: bench-load containers FIRST COUNT FILE | idle",
+            "usage: bench-load containers FIRST COUNT FILE | idle | accept|sink|echo PORT | \
+             connect|stream|pingpong ADDRESS:PORT MILLISECONDS",
         )),
     }
 }

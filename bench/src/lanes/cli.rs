@@ -7,7 +7,7 @@ use netns_tests::host::SOCKET;
 use netns_tests::programs;
 
 use super::netd::{Backend, Netd, container_name, network_name};
-use super::{HOME, Lane};
+use super::{HOME, INSIDE, Join, Lane};
 use crate::ground::{Entrance, Ground};
 
 /// `net` against a netd with nftables.
@@ -58,18 +58,33 @@ impl Lane for Cli {
         self.net(&["rm", &network_name(network)])
     }
 
-    fn attach(&mut self, container: usize) -> Result<Duration> {
-        self.netd.register(container)?;
-        self.net(&["connect", &network_name(HOME), &container_name(container)])
+    fn attach(&mut self, join: &Join) -> Result<Duration> {
+        self.netd.register(join.container)?;
+        let name = container_name(join.container);
+        let ports: Vec<String> = join
+            .ports
+            .each()
+            .map(|port| format!("{port}:{INSIDE}"))
+            .collect();
+        let mut arguments = vec!["connect"];
+        arguments.extend(ports.iter().flat_map(|port| ["-p", port]));
+        let network = network_name(HOME);
+        arguments.extend([network.as_str(), &name]);
+        self.net(&arguments)
     }
 
-    fn detach(&mut self, container: usize) -> Result<Duration> {
-        let took = self.net(&[
-            "disconnect",
-            &network_name(HOME),
-            &container_name(container),
-        ])?;
-        self.netd.client().forget(&container_name(container))?;
+    fn detach(&mut self, join: &Join) -> Result<Duration> {
+        let name = container_name(join.container);
+        let took = self.net(&["disconnect", &network_name(HOME), &name])?;
+        self.netd.client().forget(&name)?;
         Ok(took)
+    }
+
+    fn port_room(&self) -> u32 {
+        1000
+    }
+
+    fn room(&self) -> usize {
+        100
     }
 }

@@ -7,15 +7,18 @@
 
 mod netlink;
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use netns_tests::HostOptions;
+use netns_tests::lab::HOST;
 
-use super::{HOME, Lane};
+use super::callers::together;
+use super::{HOME, INSIDE, Join, Lane};
 use crate::ground::{Entrance, Ground};
 use netlink::Wire;
 
@@ -69,13 +72,44 @@ impl Lane for Limit {
         self.worker.ask(Order::Remove(network))
     }
 
-    fn attach(&mut self, container: usize) -> Result<Duration> {
-        let netns = self.ground.open(container)?;
-        self.worker.ask(Order::Attach(container, netns))
+    fn attach(&mut self, join: &Join) -> Result<Duration> {
+        ensure!(join.ports.count == 0, "bare netlink has no ports");
+        let netns = self.ground.open(join.container)?;
+        self.worker.ask(Order::Attach(join.container, netns))
     }
 
-    fn detach(&mut self, container: usize) -> Result<Duration> {
-        self.worker.ask(Order::Detach(container))
+    fn detach(&mut self, join: &Join) -> Result<Duration> {
+        self.worker.ask(Order::Detach(join.container))
+    }
+
+    fn attach_all(&mut self, containers: &[usize], callers: usize) -> Result<Duration> {
+        let entrance = self.ground.entrance()?;
+        let ground = &self.ground;
+        let opened: BTreeMap<usize, File> = containers
+            .iter()
+            .map(|container| Ok((*container, ground.open(*container)?)))
+            .collect::<Result<_>>()?;
+        together(
+            containers,
+            callers,
+            || Site::enter(&entrance),
+            |site, container| site.attach(container, &opened[&container]),
+        )
+    }
+
+    fn address(&mut self, container: usize) -> Result<Ipv4Addr> {
+        Ok(address(container))
+    }
+
+    fn port_room(&self) -> u32 {
+        0
+    }
+
+    /// Routed to the container itself.
+    fn way_in(&mut self, container: usize, _port: u16) -> Result<SocketAddr> {
+        let route = ["ip", "route", "replace", "10.100.0.0/16", "via", HOST];
+        let _ = self.ground.lab.outside.exec(&route).ok();
+        Ok(SocketAddr::new(address(container).into(), INSIDE))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The lane of netd through its interface, on a connection that is kept, as a runtime would use it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +10,8 @@ use netd_api::{
 use netns_tests::HostOptions;
 use netns_tests::host::SOCKET;
 
-use super::{HOME, Lane};
+use super::callers::together;
+use super::{HOME, INSIDE, Join, Lane};
 use crate::ground::Ground;
 
 /// A firewall backend of netd.
@@ -134,32 +136,69 @@ impl Lane for Netd {
         Ok(start.elapsed())
     }
 
-    fn attach(&mut self, container: usize) -> Result<Duration> {
-        self.register(container)?;
-        let request = ConnectRequest {
-            container: Some(container_name(container)),
-            ..ConnectRequest::default()
-        };
-        let start = Instant::now();
-        self.client.connect(&network_name(HOME), &request)?;
-        Ok(start.elapsed())
+    fn attach(&mut self, join: &Join) -> Result<Duration> {
+        self.register(join.container)?;
+        connect(&self.client, join)
     }
 
-    fn detach(&mut self, container: usize) -> Result<Duration> {
+    fn detach(&mut self, join: &Join) -> Result<Duration> {
+        let name = container_name(join.container);
         let request = DisconnectRequest {
-            container: container_name(container),
+            container: name.clone(),
             force: false,
         };
         let start = Instant::now();
         self.client.disconnect(&network_name(HOME), &request)?;
         let took = start.elapsed();
-        self.client.forget(&container_name(container))?;
+        self.client.forget(&name)?;
         Ok(took)
+    }
+
+    fn attach_all(&mut self, containers: &[usize], callers: usize) -> Result<Duration> {
+        for container in containers {
+            self.register(*container)?;
+        }
+        let socket = self.client.socket().to_owned();
+        let prepare = || {
+            let client = Client::new(&socket);
+            client.version()?;
+            Ok(client)
+        };
+        together(containers, callers, prepare, |client, container| {
+            connect(client, &Join::without_ports(container)).map(drop)
+        })
+    }
+
+    fn address(&mut self, container: usize) -> Result<Ipv4Addr> {
+        let view = self.client.container(&container_name(container))?;
+        let addresses = view.networks.iter().flat_map(|place| &place.addresses);
+        let found = addresses
+            .map(|address| address.ip())
+            .find_map(|ip| match ip {
+                IpAddr::V4(v4) => Some(v4),
+                IpAddr::V6(_) => None,
+            });
+        found.with_context(|| format!("container {container} has no address"))
     }
 }
 
+fn connect(client: &Client, join: &Join) -> Result<Duration> {
+    let ports = join
+        .ports
+        .each()
+        .map(|port| format!("{port}:{INSIDE}").parse());
+    let request = ConnectRequest {
+        container: Some(container_name(join.container)),
+        ports: ports.collect::<Result<_, _>>()?,
+        ..ConnectRequest::default()
+    };
+    let start = Instant::now();
+    client.connect(&network_name(HOME), &request)?;
+    Ok(start.elapsed())
+}
+
 /// What a network is called.
-pub(super) fn network_name(network: u8) -> String {
+pub(crate) fn network_name(network: u8) -> String {
     format!("n{network}")
 }
 
