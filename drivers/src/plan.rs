@@ -211,6 +211,7 @@ mod tests {
         let mut endpoint = endpoint(&network, 7);
         assert_eq!(endpoint_rules(&network, &endpoint), None);
         endpoint.ports.push(netd_model::PublishedPort {
+            from: Vec::new(),
             protocol: netd_model::Protocol::Tcp,
             host_ip: "0.0.0.0".parse().unwrap(),
             host_ports: netd_model::PortRange::new(8080, 8080).unwrap(),

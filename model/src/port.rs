@@ -1,6 +1,8 @@
-//! Ports: protocols and ranges; `publish` says what a user asks to publish and what was granted.
+//! Ports: protocols and ranges; `publish` says what a user asks to publish and what was granted, `sources` who
+//! reaches it.
 
 mod publish;
+mod sources;
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use publish::{ParsePublishError, PublishRequest, PublishedPort, check_host_address};
+pub use sources::ParseSourceError;
 
 /// A transport protocol that has ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -2,6 +2,8 @@
 
 mod list;
 
+use std::net::{IpAddr, SocketAddr};
+
 pub(super) use list::list;
 
 use netd_api::{Client, ContainerView, PortsRequest, Protocol, PublishedPort, StopRequest};
@@ -67,20 +69,22 @@ fn wanted_port(text: &str) -> Result<(u16, Protocol), Failure> {
     })
 }
 
-/// One line for each published port, as `docker port` prints it; of one port only the host's side.
+/// One line for each published port, as `docker port` prints it, and who reaches it unless all do; of one port only the
+/// host's side.
 fn port_lines(view: &ContainerView, wanted: Option<(u16, Protocol)>) -> String {
     let mut pairs: Vec<_> = published(view)
         .iter()
         .flat_map(|ports| {
-            let key = |(host, inside)| (inside, ports.protocol, ports.host_ip, host);
+            let from = ports.from_suffix();
+            let key = |(host, inside)| (inside, ports.protocol, ports.host_ip, host, from.clone());
             ports.pairs().map(key).collect::<Vec<_>>()
         })
         .collect();
     pairs.sort_unstable();
-    let line = |(inside, protocol, ip, host): (u16, Protocol, std::net::IpAddr, u16)| {
-        let host = std::net::SocketAddr::new(ip, host);
+    let line = |(inside, protocol, ip, host, from): (u16, Protocol, IpAddr, u16, String)| {
+        let host = SocketAddr::new(ip, host);
         match wanted {
-            None => Some(format!("{inside}/{protocol} -> {host}\n")),
+            None => Some(format!("{inside}/{protocol} -> {host}{from}\n")),
             Some(wanted) if wanted == (inside, protocol) => Some(format!("{host}\n")),
             Some(_) => None,
         }
@@ -159,5 +163,25 @@ mod tests {
         );
         assert_eq!(port_lines(&view(), Some((54, Protocol::Tcp))), "");
         assert!(wanted_port("0").is_err() && wanted_port("80/icmp").is_err());
+    }
+
+    #[test]
+    fn port_says_who_reaches_it_unless_all_do() {
+        let mut view = view();
+        let ports = &mut view.networks[0].ports;
+        ports.truncate(2);
+        ports[1].from = vec![
+            "10.0.0.0/8".parse().unwrap(),
+            "192.168.0.0/16".parse().unwrap(),
+        ];
+        let all =
+            "80/tcp -> 0.0.0.0:8082 (from 10.0.0.0/8, 192.168.0.0/16)\n80/tcp -> 127.0.0.1:8081\n";
+        assert_eq!(port_lines(&view, None), all);
+        let one = port_lines(&view, Some((80, Protocol::Tcp)));
+        assert_eq!(one, "0.0.0.0:8082\n127.0.0.1:8081\n");
+        // Which ones those are stands in the request and the answer, and no key where everybody does.
+        let shown = serde_json::to_value(&view.networks[0].ports).unwrap();
+        assert_eq!(shown[1]["from"], json!(["10.0.0.0/8", "192.168.0.0/16"]));
+        assert!(shown[0].get("from").is_none(), "{shown}");
     }
 }

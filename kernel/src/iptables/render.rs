@@ -16,6 +16,9 @@
 //!    theirs by hand, and an exception from masquerading: their containers see each other's own addresses. STAGE-1
 //!    comes before the ACCEPT of established connections, so that taking the rules away ends those, too.
 //! 8. The gateway modes and trusted interfaces, which Docker has since version 28: `reach` has their rules.
+//! 9. A port with a list of sources is translated for those alone, and for the host, which reaches the container anyway
+//!    (nobody else has an address of the host: the kernel drops such a packet as martian, RFC 1812 section 5.3.7). For
+//!    everybody else it is a port of the host where nobody listens.
 //!
 //! Both versions of IP have the same rules, but for those about loopback and where marked. Neighbour discovery needs
 //! none: between a container and its bridge it is INPUT and OUTPUT, where netd has no rule, and conntrack leaves it out,
@@ -231,12 +234,23 @@ fn nat_ports(scene: &Scene<'_>) -> Vec<String> {
         } else {
             format!("-d {} ", alone(*host_ip))
         };
-        rules.extend(port.pairs().map(|(host, container)| {
+        for (host, container) in port.pairs() {
             let container = SocketAddr::new(*address, container);
-            format!(
-                "{to}-p {protocol} -m {protocol} --dport {host} -j DNAT --to-destination {container}"
-            )
-        }));
+            let so = format!("-j DNAT --to-destination {container}");
+            let at = format!("{to}-p {protocol} -m {protocol} --dport {host}");
+            match port.sources() {
+                None => rules.push(format!("{at} {so}")),
+                // 9.
+                Some(sources) => {
+                    rules.extend(
+                        sources
+                            .iter()
+                            .map(|source| format!("-s {source} {at} {so}")),
+                    );
+                    rules.push(format!("{at} -m addrtype --src-type LOCAL {so}"));
+                }
+            }
+        }
     }
     rules
 }

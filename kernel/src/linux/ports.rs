@@ -16,6 +16,9 @@ use crate::{LocalListener, ReservePortError};
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
+/// The interface by which the host asks itself.
+const LOOPBACK: &[u8] = b"lo";
+
 /// One port of the host.
 type Port = (Protocol, IpAddr, u16);
 
@@ -175,6 +178,10 @@ fn take((protocol, address, number): Port) -> io::Result<Reservation> {
     if domain == Domain::IPV6 {
         socket.set_only_v6(true)?;
     }
+    // What comes by a wire and is not translated, since it is not from a source that the port is published for, finds
+    // nobody here and is refused. The socket is in everybody's way all the same (`inet_rcv_saddr_equal`, and
+    // `inet_csk_bind_conflict`: only sockets of two different devices may have the same port).
+    socket.bind_device(Some(LOOPBACK))?;
     if protocol == Protocol::Udp {
         // What arrives in spite of the translation is not kept; the kernel makes the least of it (socket(7)).
         socket.set_recv_buffer_size(0)?;

@@ -109,6 +109,15 @@ fn arriving() -> Vec<(Rule, &'static str)> {
         "ports of 127.0.0.0/8 are not for the wire",
     )];
     rules.extend(to_published());
+    rules.extend(Family::BOTH.map(|family| {
+        use Field::{Destination, Port, Protocol, Source};
+        let key = [Source(family), Destination(family), Protocol, Port];
+        let asked = Rule::of(family).for_host();
+        (
+            asked.translated_by(Set::PortsFrom(family), &key, family),
+            "published for some sources",
+        )
+    }));
     rules
 }
 
@@ -119,6 +128,14 @@ fn asked_by_host() -> Vec<(Rule, &'static str)> {
         "no answer finds back to ::1",
     )];
     rules.extend(to_published());
+    rules.extend(Family::BOTH.map(|family| {
+        let key = [Field::Destination(family), Field::Protocol, Field::Port];
+        let asked = Rule::of(family).for_host();
+        (
+            asked.translated_by(Set::PortsOwn(family), &key, family),
+            "published for some sources, of which the host is one",
+        )
+    }));
     rules
 }
 

@@ -218,7 +218,9 @@ fn add_direct(elements: &mut Elements, network: &NetworkRules, endpoint: &Endpoi
             elements.insert(key, Value::Nothing);
         }
     }
-    for port in &endpoint.ports {
+    // Who gave a list of sources trusts no interface instead.
+    let for_all = |port: &&PublishedPort| port.sources().is_none();
+    for port in endpoint.ports.iter().filter(for_all) {
         let family = Family::of(port.host_ip);
         let same_family = |address: &&IpAddr| Family::of(**address) == family;
         let Some(address) = endpoint.addresses.iter().find(same_family) else {
@@ -238,15 +240,27 @@ fn add_direct(elements: &mut Elements, network: &NetworkRules, endpoint: &Endpoi
     }
 }
 
-/// A range that keeps its numbers is one element; of others each port is one.
+/// A range that keeps its numbers is one element; of others each port is one, and for each of its sources, if it has any.
 fn add_port(elements: &mut Elements, port: &PublishedPort, address: IpAddr) {
     let family = Family::of(address);
     let protocol = Piece::Byte(port.protocol.number());
+    let at = match port.host_ip.is_unspecified() {
+        true => Piece::everything(family),
+        false => Piece::Addresses(port.host_ip, port.host_ip),
+    };
+    if let Some(sources) = port.sources() {
+        for (host, container) in port.pairs() {
+            let place = [at, protocol, Piece::Ports(host, host)];
+            let value = Value::Bytes(target(address, container));
+            elements.insert(key(Set::PortsOwn(family), &place), value.clone());
+            for source in sources.iter().map(Piece::from) {
+                let from = [source, place[0], place[1], place[2]];
+                elements.insert(key(Set::PortsFrom(family), &from), value.clone());
+            }
+        }
+        return;
+    }
     if port.host_ports.count() > 1 && port.host_ports == port.container_ports {
-        let at = match port.host_ip.is_unspecified() {
-            true => Piece::everything(family),
-            false => Piece::Addresses(port.host_ip, port.host_ip),
-        };
         let ports = Piece::Ports(port.host_ports.first(), port.host_ports.last());
         elements.insert(
             key(Set::Ranges(family), &[at, protocol, ports]),
@@ -263,11 +277,16 @@ fn add_port(elements: &mut Elements, port: &PublishedPort, address: IpAddr) {
                 key(Set::PortsAt(family), &[at, protocol, ports])
             }
         };
-        let mut value = bytes_of(address);
-        value.extend(container.to_be_bytes());
-        pad(&mut value);
-        elements.insert(key, Value::Bytes(value));
+        elements.insert(key, Value::Bytes(target(address, container)));
     }
+}
+
+/// An address with a port, as a map gives it.
+fn target(address: IpAddr, port: u16) -> Vec<u8> {
+    let mut bytes = bytes_of(address);
+    bytes.extend(port.to_be_bytes());
+    pad(&mut bytes);
+    bytes
 }
 
 fn bytes_of(address: IpAddr) -> Vec<u8> {

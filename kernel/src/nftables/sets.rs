@@ -107,6 +107,10 @@ pub(super) enum Set {
     PortsAt(Family),
     /// Ranges of ports, which stay as they are.
     Ranges(Family),
+    /// Ports that only some sources reach.
+    PortsFrom(Family),
+    /// The same ports, as the host itself reaches them.
+    PortsOwn(Family),
 }
 
 /// What a map gives.
@@ -148,6 +152,8 @@ impl Set {
             .chain(of_both(Self::Ports))
             .chain(of_both(Self::PortsAt))
             .chain(of_both(Self::Ranges))
+            .chain(of_both(Self::PortsFrom))
+            .chain(of_both(Self::PortsOwn))
     }
 
     /// Its name in the table.
@@ -183,6 +189,10 @@ impl Set {
             Self::PortsAt(Family::V6) => "ports_at6",
             Self::Ranges(Family::V4) => "ranges4",
             Self::Ranges(Family::V6) => "ranges6",
+            Self::PortsFrom(Family::V4) => "ports_from4",
+            Self::PortsFrom(Family::V6) => "ports_from6",
+            Self::PortsOwn(Family::V4) => "ports_own4",
+            Self::PortsOwn(Family::V6) => "ports_own6",
         }
     }
 
@@ -208,8 +218,14 @@ impl Set {
             Self::Kept(Family::V4) | Self::Masqueraded(Family::V4) => &[V4, V4],
             Self::Kept(Family::V6) | Self::Masqueraded(Family::V6) => &[V6, V6],
             Self::Ports(_) => &[Protocol, Port],
-            Self::PortsAt(Family::V4) | Self::Ranges(Family::V4) => &[V4, Protocol, Port],
-            Self::PortsAt(Family::V6) | Self::Ranges(Family::V6) => &[V6, Protocol, Port],
+            Self::PortsAt(Family::V4) | Self::Ranges(Family::V4) | Self::PortsOwn(Family::V4) => {
+                &[V4, Protocol, Port]
+            }
+            Self::PortsAt(Family::V6) | Self::Ranges(Family::V6) | Self::PortsOwn(Family::V6) => {
+                &[V6, Protocol, Port]
+            }
+            Self::PortsFrom(Family::V4) => &[V4, V4, Protocol, Port],
+            Self::PortsFrom(Family::V6) => &[V6, V6, Protocol, Port],
         }
     }
 
@@ -222,7 +238,9 @@ impl Set {
             | Self::Apart(_)
             | Self::Masqueraded(_)
             | Self::Sourced(_)
-            | Self::Ranges(_) => Keys::Spans,
+            | Self::Ranges(_)
+            | Self::PortsFrom(_)
+            | Self::PortsOwn(_) => Keys::Spans,
             Self::OwnOnly
             | Self::Bridges
             | Self::Internal
@@ -255,12 +273,13 @@ impl Set {
             Self::Sourced(Family::V4) => Gives::Value(&[Address(Family::V4)]),
             Self::Sourced(Family::V6) => Gives::Value(&[Address(Family::V6)]),
             Self::Pairs => Gives::Verdict,
-            Self::Ports(Family::V4) | Self::PortsAt(Family::V4) => {
-                Gives::Value(&[Address(Family::V4), Port])
-            }
-            Self::Ports(Family::V6) | Self::PortsAt(Family::V6) => {
-                Gives::Value(&[Address(Family::V6), Port])
-            }
+            Self::Ports(family)
+            | Self::PortsAt(family)
+            | Self::PortsFrom(family)
+            | Self::PortsOwn(family) => match family {
+                Family::V4 => Gives::Value(&[Address(Family::V4), Port]),
+                Family::V6 => Gives::Value(&[Address(Family::V6), Port]),
+            },
             Self::Ranges(Family::V4) => Gives::Value(&[Address(Family::V4)]),
             Self::Ranges(Family::V6) => Gives::Value(&[Address(Family::V6)]),
         }

@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::sources::{self, ParseSourceError};
 use super::{PortRange, Protocol};
+use crate::Subnet;
 
 /// Why a text cannot be a request to publish.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,15 +53,18 @@ pub enum ParsePublishError {
     },
     /// Nothing between the separators, or too many of them.
     #[error(
-        "{given:?} does not say which container port to publish: expected [IP:][HOST_PORT:]CONTAINER_PORT[/PROTOCOL]"
+        "{given:?} does not say which container port to publish: expected [IP:][HOST_PORT:]CONTAINER_PORT[/PROTOCOL][,from=SUBNET]"
     )]
     Form {
         /// What was given.
         given: String,
     },
+    /// Sources that make no sense.
+    #[error(transparent)]
+    Source(#[from] ParseSourceError),
 }
 
-/// What a user asks for with `-p [IP:][HOST_PORTS:]CONTAINER_PORTS[/PROTOCOL]`.
+/// What a user asks for with `-p [IP:][HOST_PORTS:]CONTAINER_PORTS[/PROTOCOL][,from=SUBNET]...`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishRequest {
@@ -73,16 +78,21 @@ pub struct PublishRequest {
     pub host_ports: Option<PortRange>,
     /// Ports of the container.
     pub container_ports: PortRange,
+    /// Who reaches it; empty for everybody. The host itself always does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Subnet>,
 }
 
 impl PublishRequest {
-    /// Checks what the single fields cannot show.
+    /// Checks what the single fields cannot show, and puts the sources in order.
     ///
     /// # Errors
-    /// [`ParsePublishError::LengthsDiffer`] unless both ranges have the same length, and
-    /// [`ParsePublishError::NoHostAddress`] as [`check_host_address`] has it.
-    pub fn check(self) -> Result<Self, ParsePublishError> {
+    /// [`ParsePublishError::LengthsDiffer`] unless both ranges have the same length,
+    /// [`ParsePublishError::NoHostAddress`] as [`check_host_address`] has it, and [`ParsePublishError::Source`] for
+    /// sources of which one is of no use.
+    pub fn check(mut self) -> Result<Self, ParsePublishError> {
         self.host_ip.map_or(Ok(()), check_host_address)?;
+        self.from = sources::check(self.from, self.host_ip)?;
         match self.host_ports {
             Some(host) if host.count() != self.container_ports.count() => {
                 Err(ParsePublishError::LengthsDiffer {
@@ -145,9 +155,10 @@ impl FromStr for PublishRequest {
         let form = || ParsePublishError::Form {
             given: text.to_owned(),
         };
-        let (ports, protocol) = match text.split_once('/') {
+        let (place, from) = sources::split(text)?;
+        let (ports, protocol) = match place.split_once('/') {
             Some((ports, protocol)) => (ports, protocol.parse()?),
-            None => (text, Protocol::Tcp),
+            None => (place, Protocol::Tcp),
         };
         let (host_ip, ports) = split_host(ports)?;
         let (host_ports, container_ports) = match ports.split_once(':') {
@@ -163,6 +174,7 @@ impl FromStr for PublishRequest {
             host_ip,
             host_ports,
             container_ports: container_ports.parse()?,
+            from,
         }
         .check()
     }
@@ -180,12 +192,15 @@ impl fmt::Display for PublishRequest {
             None if self.host_ip.is_some() => f.write_str(":")?,
             None => {}
         }
-        write!(f, "{}/{}", self.container_ports, self.protocol)
+        write!(f, "{}/{}", self.container_ports, self.protocol)?;
+        self.from
+            .iter()
+            .try_for_each(|source| write!(f, ",from={source}"))
     }
 }
 
 /// Ports of a container that the host forwards, as granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PublishedPort {
     /// The transport protocol.
     pub protocol: Protocol,
@@ -195,9 +210,19 @@ pub struct PublishedPort {
     pub host_ports: PortRange,
     /// Ports of the container, as many.
     pub container_ports: PortRange,
+    /// Who reaches it, ascending and of the host address's family; empty for everybody. The host itself always does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Subnet>,
 }
 
 impl PublishedPort {
+    /// The only sources that reach it; `None` if all do.
+    #[must_use]
+    pub fn sources(&self) -> Option<&[Subnet]> {
+        let everybody = self.from.is_empty() || self.from.iter().any(|source| source.prefix() == 0);
+        (!everybody).then_some(self.from.as_slice())
+    }
+
     /// True if both could not be served: one protocol, a common port, and a common host address.
     #[must_use]
     pub fn conflicts_with(&self, other: &Self) -> bool {
@@ -208,6 +233,12 @@ impl PublishedPort {
             && self.host_ip.is_ipv4() == other.host_ip.is_ipv4()
             && common_address
             && self.host_ports.overlaps(other.host_ports)
+    }
+
+    /// What people read behind the port: ` (from 10.0.0.0/8, 192.168.0.0/16)`; nothing if everybody reaches it.
+    #[must_use]
+    pub fn from_suffix(&self) -> String {
+        sources::suffix(&self.from)
     }
 
     /// Pairs of (host port, container port), ascending.
@@ -226,7 +257,8 @@ impl fmt::Display for PublishedPort {
             f,
             "{}->{}/{}",
             self.host_ports, self.container_ports, self.protocol
-        )
+        )?;
+        f.write_str(&self.from_suffix())
     }
 }
 
@@ -249,6 +281,7 @@ mod tests {
             host_ip: None,
             host_ports: None,
             container_ports: range(80, 80),
+            from: Vec::new(),
         };
         let local = Some("127.0.0.1".parse().unwrap());
         assert_eq!(parse("80"), plain);
@@ -292,6 +325,7 @@ mod tests {
             "127.0.0.1::80/tcp",
             "[::1]:80:81/sctp",
             "1-2:3-4/tcp",
+            "80:80/tcp,from=10.0.0.0/8,from=192.168.1.7/32,from=fd00::/8",
         ] {
             assert_eq!(parse(text).to_string(), text);
         }
@@ -336,6 +370,7 @@ mod tests {
             host_ip: ip.parse().unwrap(),
             host_ports: range(9000, 9000),
             container_ports: range(80, 80),
+            from: Vec::new(),
         };
         let all = port("0.0.0.0", Protocol::Tcp);
         assert!(all.conflicts_with(&port("127.0.0.1", Protocol::Tcp)));

@@ -167,7 +167,7 @@ impl Engine {
             .filter(|port| !publication.before.contains(port));
         let mut leave = publication.before.clone();
         leave.retain(|port| !stay.contains(port));
-        stay.extend(fresh);
+        stay.extend(fresh.cloned());
         Ok(Regained {
             endpoint: Endpoint {
                 ports: stay,
@@ -256,7 +256,7 @@ fn take_up(
             let mut requests = wish.ports.iter();
             requests.any(|request| host_ports::is_asked_for(publisher, request, port))
         };
-        (stay, leave) = endpoint.ports.iter().copied().partition(wanted);
+        (stay, leave) = endpoint.ports.iter().cloned().partition(wanted);
         let publisher = Publisher {
             present: &stay,
             ..publisher
@@ -267,9 +267,9 @@ fn take_up(
     }
     // What it wants no more stays until it runs, unless it is in the way: a host port that leads elsewhere now.
     leave.retain(|port| !ports.iter().any(|fresh| fresh.conflicts_with(port)));
-    let before: Vec<PublishedPort> = stay.iter().copied().chain(leave).collect();
+    let before: Vec<PublishedPort> = stay.iter().cloned().chain(leave).collect();
     let endpoint = Endpoint {
-        ports: before.iter().copied().chain(ports).collect(),
+        ports: before.iter().cloned().chain(ports).collect(),
         aliases: wish.aliases.clone(),
         ..Endpoint::clone(endpoint)
     };

@@ -14,7 +14,9 @@ use netd_ipam::{AllocateError, PlanPoolError};
 use netd_kernel::{AdoptError, ApplyError, FirewallError, KernelError, ReservePortError};
 use netd_model::name::ParseNameError;
 use netd_model::port::ParsePublishError;
-use netd_model::{ContainerName, IfName, IpNetwork, LinkLocal, Mac, NetworkName, Protocol, Subnet};
+use netd_model::{
+    ContainerName, IfName, IpNetwork, LinkLocal, Mac, NetworkName, Protocol, PublishedPort, Subnet,
+};
 
 use crate::ledger::Closed;
 use crate::store::StoreError;
@@ -184,6 +186,9 @@ pub enum EngineError {
         /// Who has it.
         holder: ContainerName,
     },
+    /// What was asked for, and what the container has at that host port: it leads elsewhere, or others reach it.
+    #[error("cannot publish {0}: the container publishes {1} already; unpublish that first")]
+    PublishedOtherwise(PublishedPort, PublishedPort),
     /// The same host port is asked for twice.
     #[error("host port {port}/{protocol} is asked for twice in one request")]
     PortTwice {

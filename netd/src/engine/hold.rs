@@ -119,7 +119,7 @@ fn choose_again(
         ..publisher
     };
     let chosen = host_ports::ports(state, publisher, requests, avoid)?;
-    let ports: Vec<_> = kept.iter().copied().chain(chosen).collect();
+    let ports: Vec<_> = kept.iter().cloned().chain(chosen).collect();
     if ports == record.ports {
         return Ok(false);
     }

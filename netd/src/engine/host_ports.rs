@@ -9,7 +9,7 @@ use netd_model::{
     PublishedPort,
 };
 
-use super::EngineError;
+use super::{EngineError, sources};
 use crate::state::State;
 
 /// Host ports that the daemon chooses from: Linux' own ephemeral range (ip(7), ip_local_port_range).
@@ -55,8 +55,19 @@ impl<'a> Publisher<'a> {
     }
 
     /// The host addresses that a request is about: the one it names, else the network's default; and if that is all of
-    /// the host's, all of each family that the container has. None in a family where nothing is translated.
+    /// the host's, all of each family that the container has. None in a family where nothing is translated, or that
+    /// none of the sources is of, if it names sources.
     fn hosts(&self, request: &PublishRequest) -> Result<Vec<IpAddr>, EngineError> {
+        let mut hosts = self.hosts_for_all(request)?;
+        if request.from.is_empty() {
+            return Ok(hosts);
+        }
+        sources::check(self.network, &hosts, request)?;
+        hosts.retain(|host| sources::of(request, *host).next().is_some());
+        Ok(hosts)
+    }
+
+    fn hosts_for_all(&self, request: &PublishRequest) -> Result<Vec<IpAddr>, EngineError> {
         let all = [
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -165,6 +176,7 @@ fn wanted(
         host_ip: *host_ip,
         host_ports,
         container_ports: request.container_ports,
+        from: sources::of(request, *host_ip).collect(),
     })
 }
 
@@ -176,12 +188,18 @@ fn check(
     wanted: &Vec<PublishedPort>,
 ) -> Result<(), EngineError> {
     for port in wanted {
-        let mut own = chosen.iter().chain(publisher.present);
-        if own.any(|other| other.conflicts_with(port)) {
+        if chosen.iter().any(|other| other.conflicts_with(port)) {
             return Err(EngineError::PortTwice {
                 port: port.host_ports.first(),
                 protocol: port.protocol,
             });
+        }
+        let mut present = publisher.present.iter();
+        if let Some(present) = present.find(|other| other.conflicts_with(port)) {
+            return Err(EngineError::PublishedOtherwise(
+                port.clone(),
+                present.clone(),
+            ));
         }
         if let Some((number, holder)) = state.ports().holder(port, publisher.id) {
             return Err(taken(state, port, number, holder));
@@ -254,6 +272,7 @@ fn fits(request: &PublishRequest, port: &PublishedPort) -> bool {
         && request
             .host_ports
             .is_none_or(|ports| ports == port.host_ports)
+        && sources::of(request, port.host_ip).eq(port.from.iter().copied())
 }
 
 /// True if exactly this is published already: a request that leaves the host's port open is always a further one.

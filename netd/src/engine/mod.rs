@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`], [`attach`] and [`detach`], [`ports`], [`host_ports`] and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`], [`attach`] and [`detach`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`timings`], [`error`].
 
 mod error;
@@ -33,6 +33,7 @@ mod pools;
 mod ports;
 mod relay;
 mod routes;
+mod sources;
 mod template;
 mod update;
 mod uplinks;

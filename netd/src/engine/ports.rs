@@ -10,6 +10,7 @@ use netd_model::{
 
 use super::hold::stale_flows;
 use super::host_ports::{self, Avoid, Publisher};
+use super::sources;
 use super::{Engine, EngineError, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -196,7 +197,7 @@ fn intend(
     let chosen = host_ports::ports(state, publisher, &fresh, &Avoid::new())?;
     let before = endpoint.ports.clone();
     let endpoint = Endpoint {
-        ports: before.iter().copied().chain(chosen).collect(),
+        ports: before.iter().cloned().chain(chosen).collect(),
         ..Endpoint::clone(&endpoint)
     };
     ledger.commit(&[Change::PutEndpoint(endpoint.clone())])?;
@@ -277,7 +278,7 @@ fn withdraw(
     let mut changed = Vec::new();
     for endpoint in &endpoints {
         let leaves = |port: &PublishedPort| wanted.iter().any(|request| fits(request, port));
-        let (withdrawn, ports): (Vec<_>, Vec<_>) = endpoint.ports.iter().copied().partition(leaves);
+        let (withdrawn, ports): (Vec<_>, Vec<_>) = endpoint.ports.iter().cloned().partition(leaves);
         if !withdrawn.is_empty() {
             let endpoint = Endpoint {
                 ports,
@@ -300,4 +301,7 @@ fn fits(request: &PublishRequest, port: &PublishedPort) -> bool {
             .host_ports
             .is_none_or(|ports| ports == port.host_ports)
         && request.host_ip.is_none_or(|ip| ip == port.host_ip)
+        && (request.from.is_empty()
+            || !port.from.is_empty()
+                && sources::of(request, port.host_ip).eq(port.from.iter().copied()))
 }

@@ -263,10 +263,11 @@ fn reachable(endpoint: &Endpoint) -> Vec<netd_model::PublishedPort> {
         .opened
         .iter()
         .map(|open| netd_model::PublishedPort {
+            from: Vec::new(),
             protocol: open.protocol,
             host_ip: open.address,
             host_ports: open.ports,
             container_ports: open.ports,
         });
-    endpoint.ports.iter().copied().chain(opened).collect()
+    endpoint.ports.iter().cloned().chain(opened).collect()
 }

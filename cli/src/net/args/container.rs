@@ -80,13 +80,14 @@ pub(in crate::net) struct PortArgs {
 Examples:
   net publish web -p 8080:80 -p 127.0.0.1:9000:9000
   net publish web -p 53:53/udp
+  net publish web -p 8443:443,from=10.0.0.0/8,from=192.168.1.7    for these only, and the host itself
   net unpublish web -p 8080:80      this one
   net unpublish web -p 80           every published port that leads to port 80")]
 pub(in crate::net) struct PublishArgs {
     /// Name or id
     #[arg(value_parser = word, add = complete::containers())]
     pub(in crate::net) container: String,
-    /// [IP:][HOST_PORT:]PORT[/PROTOCOL], ranges allowed
+    /// [IP:][HOST_PORT:]PORT[/PROTOCOL][,from=SUBNET]..., ranges allowed; from= names who reaches it, else everybody
     #[arg(short, long, value_name = "PORT", required = true)]
     pub(in crate::net) publish: Vec<PublishRequest>,
 }

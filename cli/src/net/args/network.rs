@@ -203,7 +203,7 @@ pub(in crate::net) struct ConnectArgs {
         allow_negative_numbers = true
     )]
     pub(in crate::net) gw_priority: i32,
-    /// Publish a port on this network: [IP:][HOST_PORT:]PORT[/PROTOCOL]
+    /// Publish a port on this network: [IP:][HOST_PORT:]PORT[/PROTOCOL][,from=SUBNET]...
     #[arg(short, long, value_name = "PORT")]
     pub(in crate::net) publish: Vec<PublishRequest>,
     /// The container's name, for a namespace that netd does not know yet

@@ -68,7 +68,7 @@ pub(in crate::net) struct RunArgs {
     /// Know another container of the default network by name
     #[arg(long, value_name = "CONTAINER[:ALIAS]")]
     pub(in crate::net) link: Vec<String>,
-    /// Publish a port: [IP:][HOST_PORT:]PORT[/PROTOCOL], ranges allowed
+    /// Publish a port: [IP:][HOST_PORT:]PORT[/PROTOCOL][,from=SUBNET]..., ranges allowed
     #[arg(short, long, value_name = "PORT")]
     pub(in crate::net) publish: Vec<PublishRequest>,
     /// Publish every exposed port on a port of netd's choice

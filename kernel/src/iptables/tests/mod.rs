@@ -11,3 +11,4 @@ mod peers;
 mod real;
 mod real6;
 mod simulated;
+mod sources;

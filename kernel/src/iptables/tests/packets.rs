@@ -11,7 +11,7 @@ use super::wish::allowing;
 use crate::{Family, Firewall};
 
 /// Runs `test` with every firewall, with and without bridge-nf, in IPv4 and IPv6.
-fn everywhere(test: impl Fn(&Lab)) {
+pub(super) fn everywhere(test: impl Fn(&Lab)) {
     for family in Family::BOTH {
         everywhere_in(family, &test);
     }

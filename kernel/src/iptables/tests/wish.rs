@@ -61,9 +61,10 @@ pub(crate) fn endpoint(
     (EndpointId::from_bytes([rank; 32]), rules)
 }
 
-/// Reads `127.0.0.1:8080-8081->80-81/tcp`.
+/// Reads `127.0.0.1:8080-8081->80-81/tcp,from=10.0.0.0/8`.
 pub(crate) fn port(text: &str) -> PublishedPort {
-    let (host, container) = text.split_once("->").unwrap();
+    let mut parts = text.split(",from=");
+    let (host, container) = parts.next().unwrap().split_once("->").unwrap();
     let (host_ip, host_ports) = host.rsplit_once(':').unwrap();
     let (container_ports, protocol) = container.split_once('/').unwrap();
     let range = |text: &str| text.parse::<PortRange>().unwrap();
@@ -72,6 +73,7 @@ pub(crate) fn port(text: &str) -> PublishedPort {
         host_ip: host_ip.trim_matches(['[', ']']).parse().unwrap(),
         host_ports: range(host_ports),
         container_ports: range(container_ports),
+        from: parts.map(|subnet| subnet.parse().unwrap()).collect(),
     }
 }
 
@@ -180,8 +182,12 @@ pub(crate) fn dual(mut wanted: Ruleset) -> Ruleset {
         let twins: Vec<_> = endpoint.addresses.iter().copied().map(twin).collect();
         endpoint.addresses.extend(twins);
         let with_twin = |port: PublishedPort| {
-            let host_ip = twin(port.host_ip);
-            [port, PublishedPort { host_ip, ..port }]
+            let other = PublishedPort {
+                host_ip: twin(port.host_ip),
+                from: port.from.iter().map(twin_of_source).collect(),
+                ..port.clone()
+            };
+            [port, other]
         };
         let mut ports: Vec<_> = endpoint.ports.drain(..).flat_map(with_twin).collect();
         ports.dedup();
@@ -207,6 +213,15 @@ pub(crate) fn twin(address: IpAddr) -> IpAddr {
         _ => format!("fd00:{second}::{last}"),
     };
     twin.parse().unwrap()
+}
+
+/// The IPv6 addresses that stand for some IPv4 ones.
+fn twin_of_source(source: &Subnet) -> Subnet {
+    match source.prefix() {
+        0 => "::/0".parse().unwrap(),
+        32 => format!("{}/128", twin(source.first())).parse().unwrap(),
+        _ => twin_of_subnet(source),
+    }
 }
 
 /// fd00:1::/64 for 10.1.0.0/24.

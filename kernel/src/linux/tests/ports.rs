@@ -17,6 +17,7 @@ fn port(protocol: Protocol, host_ip: &str, first: u16, last: u16) -> PublishedPo
         host_ip: ip(host_ip),
         host_ports: range,
         container_ports: range,
+        from: Vec::new(),
     }
 }
 
@@ -50,7 +51,10 @@ fn a_reserved_port_is_nobody_else_s_until_it_is_given_up() {
 
         linux.release_ports(
             ONE,
-            &[port(Protocol::Tcp, "0.0.0.0", 8080, 8080), wanted[1]],
+            &[
+                port(Protocol::Tcp, "0.0.0.0", 8080, 8080),
+                wanted[1].clone(),
+            ],
         );
         TcpListener::bind("0.0.0.0:8081").unwrap();
         // A program that another test starts has a copy of the socket until its exec.

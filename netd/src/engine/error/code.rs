@@ -23,6 +23,7 @@ impl EngineError {
             | Self::Invalid(_)
             | Self::Publish(_)
             | Self::Option(_)
+            | Self::PublishedOtherwise(..)
             | Self::PortTwice { .. } => ErrorCode::InvalidRequest,
             Self::Pool(error) => pool_code(error),
             Self::Address { source, .. } => match source {

@@ -58,6 +58,7 @@ pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, R
                 host_ip: None,
                 host_ports: None,
                 container_ports: exposed.ports,
+                from: Vec::new(),
             })
             .collect();
         ports.extend(further);

@@ -46,6 +46,8 @@ mod s20_names;
 
 mod s21_ports;
 
+mod s21_sources;
+
 mod s22_uplink;
 mod s23_answers;
 mod s23_routes;
