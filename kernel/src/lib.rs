@@ -66,7 +66,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`AdoptError::Gone`] when the anchor is no more or leads to another namespace.
     fn readopt(&self, sandbox: &Sandbox) -> Result<(), AdoptError>;
 
-    /// Unpins a namespace and forgets its anchor. One that is not pinned is fine.
+    /// Unpins a namespace and forgets its anchor. What [`Op::WriteSysctl`](netd_model::Op) changed for interfaces that are
+    /// yet to come ([`Sysctl::is_of_future_interfaces`](netd_model::desired::Sysctl)) since it was pinned is put back,
+    /// since it may live on with somebody else. One that is not pinned is fine.
     fn release(&self, netns: NetnsId);
 
     /// Identity of the daemon's own namespace.

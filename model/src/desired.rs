@@ -294,6 +294,12 @@ impl Sysctl {
         self.of_user
     }
 
+    /// True if it is what interfaces begin with that are yet to come (ip-sysctl.rst).
+    #[must_use]
+    pub fn is_of_future_interfaces(&self) -> bool {
+        self.path.contains("/conf/default/")
+    }
+
     /// True if the parameter may be absent: a kernel or namespace without IPv6 or br_netfilter has nothing to turn off.
     #[must_use]
     pub fn is_optional(&self) -> bool {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use netd_model::container::{Anchor, Supervisor};
-use netd_model::desired::{FlowFilter, Mark, ROUTE_PROTOCOL};
+use netd_model::desired::{FlowFilter, Mark, ROUTE_PROTOCOL, Sysctl};
 use netd_model::{EndpointId, IfName, IpNetwork, Mac, NetnsId, Op, Protocol, Ruleset, Subnet};
 use nix::errno::Errno;
 
@@ -66,6 +66,8 @@ pub(super) struct Daemon {
 /// A namespace held open by the daemon.
 pub(super) struct Pin {
     pub(super) anchor: Option<Anchor>,
+    /// What parameters were that the daemon wrote and that concern interfaces of others.
+    pub(super) former: BTreeMap<Sysctl, String>,
 }
 
 /// A port of the host that a socket is bound to.
@@ -337,7 +339,9 @@ impl Machine {
                 None => KernelEvent::SandboxEnded(netns),
                 Some(anchor) => KernelEvent::SandboxAnchored(netns, anchor.clone()),
             });
-            self.daemon.pins.insert(netns, Pin { anchor });
+            if let Some(pin) = self.daemon.pins.get_mut(&netns) {
+                pin.anchor = anchor;
+            }
         }
         let ended: Vec<NetnsId> = self
             .namespaces

@@ -16,7 +16,10 @@ impl Machine {
             return Err(refused(Errno::EIO, format!("make the step {op:?}")));
         }
         match op {
-            Op::WriteSysctl { netns, key, value } => self.write_sysctl(*netns, key, value),
+            Op::WriteSysctl { netns, key, value } => {
+                self.remember(*netns, key);
+                self.write_sysctl(*netns, key, value)
+            }
             Op::CreateBridge {
                 name,
                 mark,

@@ -1,6 +1,9 @@
 //! Taking namespaces into care and letting them go, in the fake.
 
+use std::collections::BTreeMap;
+
 use netd_model::container::Anchor;
+use netd_model::desired::Sysctl;
 use netd_model::{NetnsId, Sandbox};
 use nix::errno::Errno;
 
@@ -30,6 +33,7 @@ impl Machine {
         };
         let pin = Pin {
             anchor: Some(anchor.clone()),
+            former: BTreeMap::new(),
         };
         self.daemon.pins.insert(netns, pin);
         Ok(Sandbox {
@@ -70,13 +74,31 @@ impl Machine {
         }
         let pin = Pin {
             anchor: Some(sandbox.anchor.clone()),
+            former: BTreeMap::new(),
         };
         self.daemon.pins.insert(sandbox.netns, pin);
         Ok(())
     }
 
+    /// Remembers what a parameter is before it is written for the first time, if others could miss that.
+    pub(super) fn remember(&mut self, netns: Option<NetnsId>, key: &Sysctl) {
+        let Some(netns) = netns.filter(|_| key.is_of_future_interfaces()) else {
+            return;
+        };
+        let value = self.read_sysctl(netns, key);
+        if let (Some(value), Some(pin)) = (value, self.daemon.pins.get_mut(&netns)) {
+            pin.former.entry(key.clone()).or_insert(value);
+        }
+    }
+
     /// What [`crate::Kernel::release`] promises.
     pub(super) fn release(&mut self, netns: NetnsId) {
+        let pin = self.daemon.pins.get_mut(&netns);
+        let former = pin.map(|pin| std::mem::take(&mut pin.former));
+        for (key, value) in former.unwrap_or_default() {
+            // What has ended meanwhile needs nothing.
+            let _ = self.write_sysctl(Some(netns), &key, &value);
+        }
         self.daemon.pins.remove(&netns);
         self.settle();
     }

@@ -82,8 +82,12 @@ impl<'a> Application<'a> {
             Op::WriteSysctl { netns, key, value } => {
                 let place = self.place(*netns)?;
                 let action = || format!("set {} to {value} in {}", key.path(), place.id);
-                place
-                    .write_parameter(key, value)
+                let remembered = match &place {
+                    Place::Sandbox(pin) => pin.remember(key),
+                    Place::Home(_) => Ok(()),
+                };
+                remembered
+                    .and_then(|()| place.write_parameter(key, value))
                     .map_err(|error| match key.is_of_user() {
                         true => KernelError::of_parameter(key, value, error),
                         false => refused(action())(error),

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use netd_model::container::Anchor;
+use netd_model::desired::Sysctl;
 use netd_model::{NetnsId, Sandbox};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
@@ -29,6 +30,8 @@ pub(super) struct Pin {
     /// What was read of its rules last.
     pub(super) redirection: Mutex<Option<Redirection>>,
     watched: Mutex<Watched>,
+    /// What parameters were that netd wrote and that concern interfaces of others.
+    former: Mutex<BTreeMap<Sysctl, String>>,
 }
 
 /// The anchor of a pinned namespace.
@@ -43,6 +46,31 @@ struct Watched {
 impl Pin {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what a parameter is before it is written for the first time, if others could miss that.
+    pub(super) fn remember(&self, key: &Sysctl) -> io::Result<()> {
+        let mut former = self.former();
+        if key.is_of_future_interfaces()
+            && !former.contains_key(key)
+            && let Some(value) = self.namespace.read_parameter(key)?
+        {
+            former.insert(key.clone(), value);
+        }
+        Ok(())
+    }
+
+    fn former(&self) -> MutexGuard<'_, BTreeMap<Sysctl, String>> {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_back(&self) {
+        for (key, value) in std::mem::take(&mut *self.former()) {
+            if let Err(error) = self.namespace.write_parameter(&key, &value) {
+                let (key, netns) = (key.path(), self.namespace.id);
+                tracing::debug!(%error, key, %netns, "a parameter stays as netd had it");
+            }
+        }
     }
 
     fn sandbox(&self) -> Sandbox {
@@ -103,6 +131,7 @@ impl Sandboxes {
                 alarms: Vec::new(),
                 ended: false,
             }),
+            former: Mutex::default(),
         });
         let mut pins = self.pins.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(there) = pins.get(&netns) {
@@ -114,7 +143,7 @@ impl Sandboxes {
         Ok(pin.sandbox())
     }
 
-    /// Unpins `netns`.
+    /// Unpins `netns`, as [`crate::Kernel::release`] has it.
     pub(super) fn release(&self, netns: NetnsId) {
         let pin = {
             let mut pins = self.pins.write().unwrap_or_else(PoisonError::into_inner);
@@ -123,6 +152,7 @@ impl Sandboxes {
         };
         if let Some(pin) = pin {
             self.disarm(&mut pin.watched());
+            pin.put_back();
         }
     }
 

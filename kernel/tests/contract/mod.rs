@@ -65,6 +65,7 @@ macro_rules! contract_suite {
             a_restarted_daemon_finds_its_sandbox_by_the_anchor,
             another_process_s_number_leads_nowhere,
             a_signal_reaches_only_the_process_that_was_meant,
+            a_namespace_that_is_let_go_has_its_own_defaults_again,
             a_resolver_gets_the_port_that_it_had,
         );
         contract_suite!(@each $new, ports:

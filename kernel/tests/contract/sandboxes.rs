@@ -1,8 +1,10 @@
 //! Promises about namespaces, their anchors and their ends.
 
+use std::collections::BTreeMap;
+
 use netd_kernel::{AdoptError, KernelError, KernelEvent, NetnsHandle, Signal};
 use netd_model::container::Anchor;
-use netd_model::desired::LinkChange;
+use netd_model::desired::{KernelState, LinkChange, SandboxState, Sysctl};
 use netd_model::{NetnsId, Op, Sandbox, Supervisor};
 
 use super::Machine;
@@ -221,6 +223,37 @@ pub fn a_signal_reaches_only_the_process_that_was_meant(machine: &mut dyn Machin
     assert!(!kernel.signal(process, Signal::Probe).unwrap());
     let error = kernel.identify(pid).unwrap_err();
     assert!(matches!(error, AdoptError::NoSuchProcess { .. }), "{error}");
+}
+
+pub fn a_namespace_that_is_let_go_has_its_own_defaults_again(machine: &mut dyn Machine) {
+    let (pid, sandbox) = new_sandbox(machine);
+    let netns = sandbox.netns;
+    let key = Sysctl::global("ipv6/conf/default/disable_ipv6");
+    let write = |value: &str| Op::WriteSysctl {
+        netns: Some(netns),
+        key: key.clone(),
+        value: value.to_owned(),
+    };
+    let read = |machine: &dyn Machine| {
+        let wished = SandboxState {
+            sysctls: BTreeMap::from([(key.clone(), "1".to_owned())]),
+            ..SandboxState::default()
+        };
+        let mut wish = KernelState::default();
+        wish.sandboxes.insert(netns, wished);
+        let seen = machine.kernel().observe(&wish).unwrap();
+        seen.sandboxes[&netns].sysctls[&key].clone()
+    };
+    assert_eq!(read(machine), "0");
+    machine
+        .kernel()
+        .apply(&[write("1"), write("0"), write("1")])
+        .unwrap();
+    assert_eq!(read(machine), "1");
+    machine.kernel().release(netns);
+    let handle = NetnsHandle::Process { pid };
+    assert_eq!(machine.kernel().adopt(handle).unwrap().netns, netns);
+    assert_eq!(read(machine), "0");
 }
 
 pub fn a_resolver_gets_the_port_that_it_had(machine: &mut dyn Machine) {

@@ -38,6 +38,8 @@ mod ipv6_reach;
 
 mod ipv6_modes;
 
+mod foreign;
+
 mod s18_inspect;
 
 mod s19_refusals;
