@@ -224,3 +224,61 @@ fn each_of_many_ports_answers_on_the_hosts_own_loopback_address_whatever_the_oth
             .then_some(())
     });
 }
+
+/// Says on eth0 to all neighbours: I am your router, for all the world and for fd00:666::/64 (RFC 4861 section 4.2).
+const ADVERTISE: &str = r#"use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);
+socket(S, AF_INET6, SOCK_RAW, 58) or die;
+open(F, "/proc/net/if_inet6"); my ($link) = map { /^fe80\S+ (\S+) .* eth0$/ ? hex $1 : () } <F>;
+setsockopt(S, 41, 18, pack("i", 255)) or die;
+setsockopt(S, 41, 17, pack("i", $link)) or die;
+my $prefix = inet_pton(AF_INET6, "fd00:666::");
+my $text = pack("CCnCCnNN", 134, 0, 0, 64, 0, 1800, 0, 0) . pack("CCCCNNN", 3, 4, 64, 0xc0, 9000, 9000, 0) . $prefix;
+send(S, $text, 0, pack_sockaddr_in6(0, inet_pton(AF_INET6, "ff02::1"), $link)) or die;
+"#;
+
+#[test]
+fn a_container_that_advertises_itself_as_a_router_leads_nobody_astray() {
+    let lab = lab();
+    let advertise = ["perl", "-e", ADVERTISE];
+    let taken_in = "ip -6 -o address; ip -6 route show default";
+    // Who does not defend himself is taken in.
+    let liar = lab.machine("liar", "198.18.0.9/24");
+    netns_tests::eventually("a machine that is taken in", || {
+        let _ = liar.exec(&advertise);
+        let seen = lab.outside.sh(taken_in).ok();
+        (seen.stdout.contains("fd00:666:") && seen.stdout.contains("default")).then_some(())
+    });
+    for (name, flags) in [
+        ("six", &["--ipv4=false", "--subnet", "fd00:6::/64"][..]),
+        ("closed", &["--internal", "--subnet", "fd00:7::/64"]),
+        (
+            "apart",
+            &["--ipv6", "-o", "com.docker.network.bridge.enable_icc=false"],
+        ),
+    ] {
+        let _ = lab.h1.net(&[&["create"], flags, &[name]].concat()).ok();
+        let [bad, good] = ["bad", "good"].map(|who| format!("{who}-{name}"));
+        lab.h1.idle(&bad, name, &[]);
+        lab.h1.idle(&good, name, &[]);
+        let id = lab.h1.inspect(name)["Id"].as_str().unwrap().to_owned();
+        let counters = format!("/proc/net/dev_snmp6/br-{}", &id[..12]);
+        netns_tests::eventually("an advertisement on the bridge", || {
+            let _ = lab.h1.in_container(&bad, &advertise);
+            let counters = lab.h1.exec(&["cat", &counters]).ok();
+            let heard = |line: &str| {
+                let mut words = line.split_whitespace();
+                words.next() == Some("Icmp6InRouterAdvertisements") && words.next() != Some("0")
+            };
+            counters.stdout.lines().any(heard).then_some(())
+        });
+        // On eth0 the host heeds its routers, and the liar, who is on that wire, as before.
+        let host = lab.h1.sh("ip -6 -o address; ip -6 route show").ok();
+        let led = |line: &str| {
+            line.contains("br-") && (line.contains("default") || line.contains("fd00:666:"))
+        };
+        assert!(!host.stdout.lines().any(led), "{name}: {host}");
+        let other = lab.h1.in_container(&good, &["sh", "-c", taken_in]).ok();
+        assert!(!other.stdout.contains("fd00:666:"), "{name}: {other}");
+        assert!(!other.stdout.contains("via fe80:"), "{name}: {other}");
+    }
+}

@@ -52,6 +52,7 @@ mod s21_sources;
 
 mod s22_uplink;
 mod s23_answers;
+mod s23_ipv6;
 mod s23_routes;
 mod two_hosts;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netns_tests::host::CONFIG_FILE;
 use netns_tests::{Host, HostOptions, eventually, within};
 
 use crate::two_hosts::{TwoHosts, seen_as, seen_from, teller};
@@ -294,4 +295,29 @@ fn s22_what_cannot_be_an_uplink_says_why() {
     ] {
         both.is_invalid(&format!("networks/{path}"), method, body);
     }
+}
+
+#[test]
+fn s22_without_icc_nobody_on_the_wire_is_a_neighbour_either() {
+    let both = two_hosts();
+    let (h1, h2) = (both.h1(), &both.h2);
+    uplink(&both);
+    talk(&both);
+    let [on_1, on_2] =
+        [(h1, "on-1"), (h2, "on-2")].map(|(host, name)| host.address_of(name, "bridge"));
+    // h1 has it for its containers, on whichever side the other one is.
+    let apart = r#"{"bip": "172.17.0.1/16", "fixed-cidr": "172.17.0.0/17", "icc": false}"#;
+    h1.write(CONFIG_FILE, apart);
+    h1.restart();
+    teller(h1, "near", &[]);
+    assert_eq!(seen_as(h1, "near", &on_1), None);
+    assert_eq!(seen_as(h1, "on-1", &on_2), None);
+    assert_eq!(seen_as(h2, "on-2", &on_1), None);
+    // Its published ports are reached from the wire, from a neighbour and from the world.
+    let _ = h1.net(&["publish", "on-1", "-p", "9000:8000"]).ok();
+    assert!(seen_as(h2, "on-2", "172.17.0.1:9000").is_some());
+    assert!(seen_as(h1, "near", "10.0.0.204:9000").is_some());
+    assert!(seen_from(&both.lab.outside, None, "10.0.0.204:9000").is_some());
+    // And the containers reach their host, and the world.
+    assert!(seen_as(h1, "near", "172.17.0.1:9000").is_some());
 }
