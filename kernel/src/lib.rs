@@ -156,6 +156,13 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`AdoptError::NoSuchProcess`] when there is none.
     fn netns_of(&self, pid: u32) -> Result<NetnsId, AdoptError>;
 
+    /// True if somebody holds a namespace besides these processes, what descends from them, and the daemon: a process, a
+    /// mount or an open descriptor.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it cannot be found out.
+    fn is_held_besides(&self, netns: NetnsId, besides: &[Supervisor]) -> Result<bool, KernelError>;
+
     /// Sends a signal to exactly this process, never to a later one with its number. `false` if it has ended.
     ///
     /// # Errors

@@ -121,6 +121,12 @@ impl Kernel for FakeKernel {
         process.ok_or(AdoptError::NoSuchProcess { pid })
     }
 
+    fn is_held_besides(&self, netns: NetnsId, besides: &[Supervisor]) -> Result<bool, KernelError> {
+        Ok(self
+            .0
+            .read(|machine| machine.is_held_besides(netns, besides))?)
+    }
+
     fn netns_of(&self, pid: u32) -> Result<NetnsId, AdoptError> {
         let netns = self.0.read(|machine| {
             let process = machine.processes.get(&pid);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use netd_model::container::Anchor;
 use netd_model::desired::Sysctl;
-use netd_model::{NetnsId, Sandbox};
+use netd_model::{NetnsId, Sandbox, Supervisor};
 use nix::errno::Errno;
 
 use super::machine::{Machine, Pin, refused};
@@ -89,6 +89,27 @@ impl Machine {
         if let (Some(value), Some(pin)) = (value, self.daemon.pins.get_mut(&netns)) {
             pin.former.entry(key.clone()).or_insert(value);
         }
+    }
+
+    /// What [`crate::Kernel::is_held_besides`] promises.
+    pub(super) fn is_held_besides(&self, netns: NetnsId, besides: &[Supervisor]) -> bool {
+        let holding = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.holds(netns));
+        let mut pids = holding.map(|(pid, _)| *pid);
+        let mut bound = self.paths.values();
+        bound.any(|bound| *bound == netns) || pids.any(|pid| !self.descends_from(pid, besides))
+    }
+
+    fn descends_from(&self, pid: u32, ancestors: &[Supervisor]) -> bool {
+        let Some(process) = self.processes.get(&pid) else {
+            return false;
+        };
+        ancestors.contains(&process.supervisor(pid))
+            || process
+                .parent
+                .is_some_and(|parent| self.descends_from(parent, ancestors))
     }
 
     /// What [`crate::Kernel::release`] promises.

@@ -8,12 +8,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use netd_model::NetnsId;
 use netd_model::container::Anchor;
+use netd_model::{NetnsId, Supervisor};
 use nix::sys::epoll::EpollFlags;
 
 use super::namespace::identity_at;
-use super::processes::{pidfd, process};
+use super::processes::{parent, pidfd, process};
 
 /// The mounts of the daemon's mount namespace (proc(5)).
 pub(super) const MOUNTS: &str = "/proc/self/mountinfo";
@@ -98,6 +98,30 @@ pub(super) fn find(wanted: &BTreeSet<NetnsId>) -> BTreeMap<NetnsId, Anchor> {
     search.mounts_elsewhere(&others);
     search.descriptors(&others);
     search.found
+}
+
+/// What [`crate::Kernel::is_held_besides`] promises.
+pub(super) fn is_held_besides(netns: NetnsId, besides: &[Supervisor]) -> bool {
+    let mut search = Search::of(&BTreeSet::from([netns]));
+    search.mounts(Path::new(MOUNTS), Path::new("/"));
+    let mut others = others();
+    others.retain(|pid| !descends_from(*pid, besides));
+    search.processes(&others);
+    search.mounts_elsewhere(&others);
+    search.descriptors(&others);
+    search.missing.is_empty()
+}
+
+/// True if a process is one of these, or a child of a child of one.
+fn descends_from(pid: u32, ancestors: &[Supervisor]) -> bool {
+    let mut next = Some(pid);
+    while let Some(pid) = next.filter(|pid| *pid > 1) {
+        if process(pid).is_some_and(|process| ancestors.contains(&process)) {
+            return true;
+        }
+        next = parent(pid);
+    }
+    false
 }
 
 /// A search for holders.

@@ -190,6 +190,10 @@ impl Kernel for Linux {
             .map_err(|_| AdoptError::NoSuchProcess { pid })
     }
 
+    fn is_held_besides(&self, netns: NetnsId, besides: &[Supervisor]) -> Result<bool, KernelError> {
+        Ok(holders::is_held_besides(netns, besides))
+    }
+
     fn signal(&self, process: Supervisor, signal: Signal) -> Result<bool, KernelError> {
         processes::signal(process, signal)
             .map_err(|error| refused(format!("signal process {}", process.pid))(error))

@@ -38,6 +38,14 @@ pub(super) fn process(pid: u32) -> Option<Supervisor> {
     (!matches!(state, "Z" | "X")).then_some(Supervisor { pid, start_ticks })
 }
 
+/// The parent of the process `pid`: 0 outside the pid namespace, `None` once it has ended.
+pub(super) fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    // The state is field 3, the parent field 4 (proc_pid_stat(5)).
+    fields.nth(1)?.parse().ok()
+}
+
 /// What [`crate::Kernel::signal`] promises.
 pub(super) fn signal(to: Supervisor, signal: Signal) -> io::Result<bool> {
     let Ok(pidfd) = pidfd(to.pid) else {

@@ -66,6 +66,7 @@ macro_rules! contract_suite {
             another_process_s_number_leads_nowhere,
             a_signal_reaches_only_the_process_that_was_meant,
             a_namespace_that_is_let_go_has_its_own_defaults_again,
+            who_holds_a_sandbox_besides_others_is_known,
             a_resolver_gets_the_port_that_it_had,
         );
         contract_suite!(@each $new, ports:

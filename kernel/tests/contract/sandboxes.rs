@@ -256,6 +256,28 @@ pub fn a_namespace_that_is_let_go_has_its_own_defaults_again(machine: &mut dyn M
     assert_eq!(read(machine), "0");
 }
 
+pub fn who_holds_a_sandbox_besides_others_is_known(machine: &mut dyn Machine) {
+    let (pid, sandbox) = new_sandbox(machine);
+    let guest = machine.new_process_in(pid);
+    let kernel = machine.kernel();
+    let guest = kernel.identify(guest).unwrap();
+    let netns = sandbox.netns;
+    let is_held = |machine: &dyn Machine, besides: &[Supervisor]| {
+        machine.kernel().is_held_besides(netns, besides).unwrap()
+    };
+    assert!(is_held(machine, &[guest]), "by its first process");
+    assert!(is_held(machine, &[]));
+    machine.end_process(pid);
+    assert!(!is_held(machine, &[guest]));
+    let later = Supervisor {
+        start_ticks: guest.start_ticks + 1,
+        ..guest
+    };
+    assert!(is_held(machine, &[later]), "by a process of that number");
+    let _path = machine.bind(guest.pid);
+    assert!(is_held(machine, &[guest]), "by a mount");
+}
+
 pub fn a_resolver_gets_the_port_that_it_had(machine: &mut dyn Machine) {
     let (_, sandbox) = new_sandbox(machine);
     let kernel = machine.kernel();

@@ -11,7 +11,7 @@ use netd_kernel::Signal;
 use netd_model::container::Anchor;
 use netd_model::{
     Container, ContainerId, ContainerState, Endpoint, NetnsId, NetworkId, PublishRequest,
-    PublishedPort,
+    PublishedPort, Supervisor,
 };
 
 use super::containers::Facts;
@@ -71,7 +71,7 @@ pub(super) fn kept(state: &State, container: &Container) -> EngineError {
 }
 
 /// A running container of another runtime that is nowhere any more: what keeps its namespace is one that shares it.
-fn is_replaced(state: &State, container: &Container) -> bool {
+pub(super) fn is_replaced(state: &State, container: &Container) -> bool {
     let Some(Anchor::Process(anchor)) = container.sandbox.as_ref().map(|sandbox| &sandbox.anchor)
     else {
         return false;
@@ -207,24 +207,48 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a running container of `net run` whose supervisor is no more, unless something of its own goes on.
+    /// Ends a running container that is no more although its namespace lives on: one of `net run` when its supervisor
+    /// has ended, unless something of its own goes on; one of another runtime when only those who share it are left.
     pub(super) async fn look_after(&self, id: ContainerId) -> Result<(), EngineError> {
-        let supervisor = self.look(move |state| {
-            let container = state.container(id)?;
-            let is_shared = state.companions_of(container).next().is_some();
-            let ends_with_it = container.sandbox.is_none() || is_shared;
-            (container.is_running() && ends_with_it)
-                .then_some(container.supervisor)
-                .flatten()
-        });
-        let Some(supervisor) = supervisor.await? else {
-            return Ok(());
+        let watched = self.look(move |state| watched(state, state.container(id)?));
+        let is_there = match watched.await? {
+            None => true,
+            Some(Watched::Supervisor(supervisor)) => {
+                self.kernel(move |kernel| kernel.signal(supervisor, Signal::Probe))
+                    .await?
+            }
+            Some(Watched::Stranger(netns, guests)) => {
+                self.kernel(move |kernel| kernel.is_held_besides(netns, &guests))
+                    .await?
+            }
         };
-        let lives = self.kernel(move |kernel| kernel.signal(supervisor, Signal::Probe));
-        if lives.await? {
-            return Ok(());
+        match is_there {
+            true => Ok(()),
+            false => self.end_container(id, Ending::Vanished).await,
         }
-        self.end_container(id, Ending::Vanished).await
+    }
+}
+
+/// What tells that a running container ends before its namespace.
+enum Watched {
+    /// This process.
+    Supervisor(Supervisor),
+    /// Nobody in this namespace but these, who share it.
+    Stranger(NetnsId, Vec<Supervisor>),
+}
+
+fn watched(state: &State, container: &Container) -> Option<Watched> {
+    let mut guests = state.companions_of(container).peekable();
+    let is_shared = guests.peek().is_some();
+    let ends_before = container.is_running() && (container.sandbox.is_none() || is_shared);
+    match container.supervisor.filter(|_| ends_before) {
+        Some(supervisor) => Some(Watched::Supervisor(supervisor)),
+        // A guest that nobody supervises cannot be told from the container itself.
+        None => {
+            let guests: Option<Vec<_>> = guests.map(|guest| guest.supervisor).collect();
+            let stranger = container.netns().zip(guests).filter(|_| ends_before);
+            stranger.map(|(netns, guests)| Watched::Stranger(netns, guests))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use netd_model::{Container, NetnsId};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
+use super::companions::is_replaced;
 use super::reconcile::warn_of;
 use super::{Engine, EngineError, FULL_RECONCILE_EVERY};
 use crate::store::{Change, StoreError};
@@ -105,8 +106,11 @@ impl Engine {
     async fn look_after_supervisors(&self) -> Result<(), EngineError> {
         let watched = self.look(|state| {
             let running = state.containers().filter(|one| one.is_running());
+            let is_shared = |one: &Container| state.companions_of(one).next().is_some();
+            // To look who is in a stranger's namespace takes a walk over all processes.
+            let is_known = |one: &Container| one.supervisor.is_some() || is_replaced(state, one);
             running
-                .filter(|one| one.sandbox.is_none() || state.companions_of(one).next().is_some())
+                .filter(|one| one.sandbox.is_none() || (is_shared(one) && is_known(one)))
                 .map(|container| container.id)
                 .collect::<Vec<_>>()
         });

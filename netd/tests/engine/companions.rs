@@ -2,6 +2,7 @@
 
 use netd::engine::{Ending, EngineError, NewContainer, Wish};
 use netd_api::ErrorCode;
+use netd_model::container::Anchor;
 
 use crate::bench::{Bench, at, process, publishing};
 use crate::steps::{Step, story, take};
@@ -272,4 +273,34 @@ fn one_without_a_supervisor_outlives_the_daemon() {
         assert!(!running(&bench, name), "{name}");
     }
     check(&bench, "after a reboot");
+}
+
+#[test]
+fn a_container_of_another_runtime_ends_though_others_are_in_its_namespace() {
+    let mut bench = Bench::new();
+    bench.create("n", "10.9.0.0/24").unwrap();
+    let first = bench.world.spawn_process();
+    let second = bench.world.spawn_process_in(first);
+    run(&bench, process(first, "web", "n", at("10.9.0.9"))).unwrap();
+    let db = bench.world.spawn_process_in(first);
+    run(&bench, guest(db, "db", "container:web")).unwrap();
+    let state = |bench: &Bench| story(bench)["container web"].clone();
+    bench.world.end_process(first);
+    bench.until("another process of its own to be its anchor", |bench| {
+        let anchor = bench.look(|state| {
+            let web = state.container_named(&"web".parse().unwrap())?;
+            web.sandbox.as_ref().map(|sandbox| sandbox.anchor.clone())
+        });
+        matches!(anchor, Some(Anchor::Process(process)) if process.pid == second)
+    });
+    assert_eq!(state(&bench), "Running");
+    bench.world.end_process(second);
+    bench.until("its end to be noticed", is_kept);
+    check(&bench, "kept for db");
+    bench.restart();
+    assert!(is_kept(&bench));
+    end(&bench, "db");
+    bench.world.end_process(db);
+    assert!(!is_kept(&bench));
+    check(&bench, "released");
 }
