@@ -142,24 +142,31 @@ pub(super) fn program(command: &[String]) -> Result<(&String, &[String]), Failur
 
 /// What begins with a dash in the program's place is a flag that there is not, unless it was put behind `--`.
 fn check_flag(program: &str) -> Result<(), Failure> {
-    let Some(flag) = program.strip_prefix("--").filter(|flag| !flag.is_empty()) else {
+    let Some(flag) = program.strip_prefix('-').filter(|flag| !flag.is_empty()) else {
         return Ok(());
     };
     let before = std::env::args().take_while(|word| word != program);
     if before.into_iter().any(|word| word == "--") {
         return Ok(());
     }
-    let known = RunArgs::augment_args(clap::Command::new("run"));
-    let names: Vec<&str> = known
-        .get_arguments()
-        .filter_map(clap::Arg::get_long)
-        .collect();
-    let given = flag.split('=').next().unwrap_or(flag);
-    let advice = typo::nearest(given, names.into_iter())
-        .map_or_else(String::new, |name| format!("; did you mean --{name}?"));
+    let given = program.split('=').next().unwrap_or(program);
+    let advice = match flag.strip_prefix('-') {
+        Some(long) => resembling(long.split('=').next().unwrap_or(long)),
+        None => ".".to_owned(),
+    };
     Err(Failure::Usage(format!(
-        "net run has no flag --{given}{advice} What belongs to the command goes behind it, or behind --"
+        "net run has no flag {given}{advice} What belongs to the command goes behind it, or behind --"
     )))
+}
+
+/// What the user may have meant by a long flag: nothing, if it resembles none.
+fn resembling(given: &str) -> String {
+    let known = RunArgs::augment_args(clap::Command::new("run"));
+    let names = known.get_arguments().filter_map(clap::Arg::get_long);
+    match typo::nearest(given, names).filter(|name| typo::resemble(given, name)) {
+        Some(name) => format!("; did you mean --{name}?"),
+        None => ".".to_owned(),
+    }
 }
 
 /// Looks for the program before anything is attached for it.

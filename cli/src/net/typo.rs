@@ -38,6 +38,11 @@ pub(super) fn nearest<'w>(given: &str, words: impl Iterator<Item = &'w str>) -> 
     words.min_by_key(|word| strsim::damerau_levenshtein(given, word))
 }
 
+/// True if one word may be meant for another: at most a third of its letters are wrong, or two.
+pub(super) fn resemble(given: &str, word: &str) -> bool {
+    strsim::damerau_levenshtein(given, word) <= (given.chars().count() / 3).max(2)
+}
+
 fn advice(word: &str, rest: &[&str]) -> Option<String> {
     let advice = match word {
         "network" => {

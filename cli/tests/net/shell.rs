@@ -189,3 +189,25 @@ fn every_verb_has_a_manual_page() {
     assert!(page.contains(r"\fB\-\-filter\fR"), "{page}");
     assert!(page.contains("\\fBnet ls\\fR"), "{page}");
 }
+
+#[test]
+fn a_flag_that_run_has_not_is_no_program_and_is_like_another_only_if_it_resembles_it() {
+    let daemon = daemon();
+    for (flag, said) in [
+        (
+            "--netwrok=app",
+            "no flag --netwrok; did you mean --network?",
+        ),
+        ("--memory=1g", "no flag --memory. What belongs"),
+        ("-it", "no flag -it. What belongs"),
+    ] {
+        let output = daemon.run(&["run", flag, "--", "true"]);
+        assert_eq!(output.status.code(), Some(2), "{flag}");
+        let text = stderr(&output);
+        assert!(text.contains(said), "{flag}: {text}");
+    }
+    assert_eq!(
+        daemon.bodies("POST /containers"),
+        [] as [Value; 0]
+    );
+}

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use netd_ipam::DefaultPool;
 use netd_kernel::iptables::ChainPrefix;
 use netd_model::container::DnsSettings;
+use netd_model::port::check_host_address;
 use netd_model::{IfName, IpNetwork, Subnet};
 use serde::Deserialize;
 
@@ -146,6 +147,12 @@ impl Settings {
         }
         if let Some(mtu) = options.mtu.filter(|mtu| !MTU_BYTES.contains(mtu)) {
             return Err(wrong("mtu", mtu, "an MTU has 68 to 65535 bytes"));
+        }
+        if let Some((ip, refused)) = options
+            .ip
+            .and_then(|ip| Some((ip, check_host_address(ip).err()?)))
+        {
+            return Err(wrong("ip", ip, refused.to_string()));
         }
         let firewall_backend = match options.firewall_backend.as_deref() {
             None | Some("iptables") => Backend::Iptables,
@@ -347,6 +354,7 @@ mod tests {
                 "icc=false and iptables=false exclude each other",
             ),
             (r#"{"mtu": 10}"#, "68 to 65535"),
+            (r#"{"ip": "224.0.0.1"}"#, "a multicast address"),
             (
                 r#"{"ip6tables": false}"#,
                 "ip6tables false: nothing would keep networks with IPv6 apart",

@@ -306,7 +306,8 @@ fn unfit_subnet(subnet: Subnet, gateway: IpAddr) -> Option<String> {
     }
     let (first, last) = (subnet.first(), subnet.last());
     let is_odd = |address: IpAddr| {
-        address.is_loopback() || address.is_multicast() || address.is_unspecified()
+        let is_mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+        is_mapped || address.is_loopback() || address.is_multicast() || address.is_unspecified()
     };
     (is_odd(first) || is_odd(last)).then(|| "no container has such addresses".to_owned())
 }

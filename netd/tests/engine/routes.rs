@@ -163,6 +163,13 @@ fn what_cannot_be_routed_is_refused_with_the_reason() {
             "no container has such",
         ),
         (
+            "::ffff:10.0.0.0/104",
+            "fd00::1",
+            "",
+            InvalidRequest,
+            "no container has such",
+        ),
+        (
             "224.1.0.0/16",
             "192.0.2.2",
             "",
