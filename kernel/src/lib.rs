@@ -297,6 +297,16 @@ pub trait Firewall: Send + Sync + 'static {
     /// [`FirewallError`] when they cannot be read.
     fn verify(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError>;
 
+    /// What other tables drop of the packets that `wanted` lets through: where, why, and what to do, a sentence each. Only
+    /// what is certain is said. Called in the network namespace of the firewall.
+    ///
+    /// # Errors
+    /// [`FirewallError`] when they cannot be read.
+    fn obstacles(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        let _ = wanted;
+        Ok(Vec::new())
+    }
+
     /// Whether [`Kernel::watch`] hears of what others do to the rules. If not, it has to be looked for.
     fn changes_are_told(&self) -> bool;
 

@@ -68,6 +68,10 @@ impl<F: Firewall> Firewall for Succession<F> {
         self.firewall.verify(wanted)
     }
 
+    fn obstacles(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        self.firewall.obstacles(wanted)
+    }
+
     fn changes_are_told(&self) -> bool {
         self.firewall.changes_are_told()
     }

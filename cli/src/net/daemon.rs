@@ -99,6 +99,8 @@ fn report(status: &Status, socket: &str, now: Timestamp) -> String {
         .iter()
         .map(|problem| ("problem", paint(Tone::Bad, &plain(problem))));
     lines.extend(problems);
+    let warnings = status.warnings.iter();
+    lines.extend(warnings.map(|warning| ("warning", paint(Tone::Bad, &plain(warning)))));
     lines.iter().fold(String::new(), |mut text, (title, line)| {
         let _ = writeln!(text, "{title:<11}{line}");
         text
@@ -177,7 +179,7 @@ mod tests {
             "data_root": "/var/lib/netd", "firewall": "iptables (nf_tables)", "networks": 3,
             "containers_running": 1, "containers_exited": 2, "endpoints": 1, "ports": 0,
             "reconciles": {"runs": 9, "repairs": 1}, "names": {"answered_locally": 5, "forwarded": 2},
-            "problems": ["ip_forward is off"],
+            "problems": ["ip_forward is off"], "warnings": ["table ip filter drops"],
         }))
         .unwrap();
         let now = "2026-11-20T20:00:00Z".parse().unwrap();
@@ -191,6 +193,7 @@ serves     3 networks, 1 container (2 remembered), 1 endpoint, 0 published ports
 kernel     compared with the records 9 times, 1 step made
 names      5 answered locally, 2 forwarded
 problem    ip_forward is off
+warning    table ip filter drops
 ";
         assert_eq!(report(&status, "/run/netd.sock", now), golden);
     }

@@ -44,6 +44,7 @@ pub use program::Flavour;
 pub use render::render;
 pub use rules::{Chain, Hold, Rules, Table};
 
+use crate::nftables::obstacles::{self, Own};
 use crate::{Family, Firewall, FirewallError};
 use program::Programs;
 use standing::Standing;
@@ -183,6 +184,18 @@ impl Firewall for Iptables {
             sentences.extend(v6.into_iter().map(|sentence| format!("IPv6: {sentence}")));
         }
         Ok(sentences)
+    }
+
+    fn obstacles(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        let own = match self.flavour {
+            Flavour::Nft => Own::OfIptables,
+            Flavour::Legacy => Own::Table,
+        };
+        // A kernel without nf_tables has no other tables either.
+        Ok(obstacles::find(own, wanted).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the tables of nf_tables cannot be read");
+            Vec::new()
+        }))
     }
 
     fn changes_are_told(&self) -> bool {

@@ -7,7 +7,7 @@
 //! Another table cannot be overruled: what it drops is dropped, whatever netd's accepts (nft(8), "priority").
 //!
 //! Reading order: `words` (expressions), `sets`, `chains` (the whole table), `elements` (a wish as elements), `batch`
-//! (messages), `standing` (what the kernel has), this file.
+//! (messages), `standing` (what the kernel has), this file; beside it `obstacles` (other tables), with `table_rules`.
 
 pub(crate) mod words;
 
@@ -19,6 +19,9 @@ mod elements;
 pub(crate) mod batch;
 mod former;
 mod standing;
+
+pub(crate) mod obstacles;
+mod table_rules;
 
 #[cfg(test)]
 mod tests;
@@ -337,6 +340,10 @@ impl Firewall for Nftables {
         self.inner()
             .differences(wanted)
             .map_err(refused("did not list the rules"))
+    }
+
+    fn obstacles(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        obstacles::find(obstacles::Own::Table, wanted).map_err(refused("did not list other tables"))
     }
 
     fn changes_are_told(&self) -> bool {

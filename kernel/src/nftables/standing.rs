@@ -18,7 +18,7 @@ use crate::linux::attributes::{Attributes, text, u32_at};
 use crate::linux::session::{Session, errno};
 
 /// Size of a `struct nfgenmsg` in bytes (linux/netfilter/nfnetlink.h), which stands before the attributes.
-const HEADER_BYTES: usize = 4;
+pub(super) const HEADER_BYTES: usize = 4;
 
 /// Attributes of a table, a rule, a set's elements, an element, its data and a verdict
 /// (linux/netfilter/nf_tables.h).
@@ -43,10 +43,23 @@ pub(super) struct StandingRule {
     expressions: Vec<u8>,
 }
 
-/// The flags of the table; `None` if there is none.
+/// The flags of a table of family inet; `None` if there is none.
 pub(super) fn table_flags(session: &mut Session, table: &str) -> io::Result<Option<u32>> {
+    flags_of(session, (INET, table))
+}
+
+/// `NFPROTO_INET` (linux/netfilter.h).
+const INET: u8 = 1;
+
+/// The flags of a table of the family with that number; `None` if there is none.
+pub(super) fn flags_of(
+    session: &mut Session,
+    (family, table): (u8, &str),
+) -> io::Result<Option<u32>> {
     let attributes = vec![TableAttribute::Name(table.to_owned())];
-    let message = about(NfTablesMessage::GetTable(TableMessage { attributes }));
+    let header = NetfilterHeader::new(NetfilterProtoFamily::from(family), 0, 0);
+    let message = NfTablesMessage::GetTable(TableMessage { attributes });
+    let message = NetfilterMessage::new(header, message);
     let flags = session.get(message, |payload| {
         let value = attribute(payload.get(HEADER_BYTES..)?, TABLE_FLAGS)?;
         Some(u32::from_be(u32_at(value, 0)?))
@@ -101,7 +114,8 @@ fn about(message: NfTablesMessage) -> NetfilterMessage {
     )
 }
 
-fn attribute(attributes: &[u8], kind: u16) -> Option<&[u8]> {
+/// The value of the first attribute of a kind.
+pub(super) fn attribute(attributes: &[u8], kind: u16) -> Option<&[u8]> {
     let mut attributes = Attributes::new(attributes);
     attributes.find_map(|(found, value)| (found == kind).then_some(value))
 }

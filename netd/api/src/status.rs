@@ -45,6 +45,9 @@ pub struct Status {
     pub names: BTreeMap<String, u64>,
     /// What is not as it should be; empty when all is well.
     pub problems: Vec<String>,
+    /// What others do that packets of containers suffer from, each with where, and what to do.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Where the time of requests went since the start.
     #[serde(default)]
     pub timings: Vec<Timing>,
@@ -81,7 +84,8 @@ pub struct Event {
     pub time: String,
     /// `network`, `container` or `daemon`.
     pub kind: String,
-    /// What happened: `create`, `remove`, `connect`, `disconnect`, `start`, `exit`, `publish`, `unpublish`, `repair`.
+    /// What happened: `create`, `remove`, `connect`, `disconnect`, `start`, `exit`, `publish`, `unpublish`, `repair`, `obstacle`,
+    /// `obstacle-gone`.
     pub action: String,
     /// Id of what it happened to.
     pub id: String,

@@ -6,7 +6,7 @@
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
 //! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`], [`attach`] and [`detach`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
-//! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`events`], [`lanes`], [`timings`], [`error`].
+//! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
 mod error;
 mod events;
@@ -27,6 +27,7 @@ mod host_ports;
 mod intent;
 mod link_local;
 mod networks;
+mod obstacles;
 mod place;
 mod plan;
 mod pools;
@@ -100,6 +101,7 @@ pub struct Engine {
     counts: Counts,
     timings: timings::Timings,
     problems: Mutex<Vec<String>>,
+    warnings: obstacles::Warnings,
     host: plan::HostWish,
     firewall: String,
     /// Whether the kernel tells of what others do to the firewall's rules.
@@ -208,6 +210,7 @@ impl Engine {
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
             problems: self.problems(),
+            warnings: self.warnings.all(),
             timings: self.timings.report(),
         };
         self.look(move |state| {

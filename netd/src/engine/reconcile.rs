@@ -77,6 +77,7 @@ impl Engine {
             }
             Err(refused) => outcome.problems.push(EngineError::from(refused).sentence()),
         }
+        self.look_for_obstacles().await;
         let known = self.problems();
         outcome
             .problems

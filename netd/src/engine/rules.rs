@@ -11,12 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 type Answer = oneshot::Sender<Result<(), Arc<FirewallError>>>;
+type Found = oneshot::Sender<Result<Vec<String>, FirewallError>>;
 type Verdict = oneshot::Sender<Result<Vec<String>, Arc<FirewallError>>>;
 
 enum Job {
     Change(Vec<RulesetChange>, Answer),
     /// Compares with the wish, or with another that replaces it, and restores what differs.
     Restore(Option<Box<Ruleset>>, Verdict),
+    /// Looks what other tables drop of what is wished.
+    Look(Found),
 }
 
 /// The way to the firewall's only user.
@@ -73,6 +76,19 @@ impl Rules {
         self.compare(None).await
     }
 
+    /// What other tables drop of what the rules let through, a sentence each.
+    ///
+    /// # Errors
+    /// What the firewall said.
+    pub(super) async fn obstacles(&self) -> Result<Vec<String>, Arc<FirewallError>> {
+        let (found, result) = oneshot::channel();
+        let _ = self.jobs.send(Job::Look(found));
+        match result.await {
+            Ok(found) => found.map_err(Arc::new),
+            Err(_) => Err(gone()),
+        }
+    }
+
     async fn compare(
         &self,
         wanted: Option<Box<Ruleset>>,
@@ -118,6 +134,11 @@ impl User {
                 Job::Restore(wanted, answer) => {
                     let wanted = wanted.map_or_else(|| self.wanted.clone(), |wanted| *wanted);
                     let _ = answer.send(self.restore(wanted).await);
+                }
+                Job::Look(found) => {
+                    let wanted = self.wanted.clone();
+                    let looked = self.blocking(move |firewall| firewall.obstacles(&wanted));
+                    let _ = found.send(looked.await);
                 }
             }
             if next.is_none() {

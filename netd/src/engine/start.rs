@@ -74,6 +74,7 @@ impl Engine {
             counts: Counts::default(),
             timings: super::timings::Timings::default(),
             problems: Mutex::default(),
+            warnings: Default::default(),
             host,
             settings,
         });

@@ -77,6 +77,7 @@ impl Engine {
                     .fetch_add(drift.len() as u64, std::sync::atomic::Ordering::Relaxed);
                 self.tell_repair(drift.len() as u64);
             }
+            self.look_for_obstacles().await;
         }
         Ok(())
     }

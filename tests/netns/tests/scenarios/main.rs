@@ -79,3 +79,5 @@ mod crash;
 mod bad_requests;
 
 mod bad_surroundings;
+
+mod obstacles;
