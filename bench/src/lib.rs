@@ -4,7 +4,7 @@
 //! Sees the daemon only as its users do: through its interface, its programs, and packets. The one thing that it does
 //! by itself is the limit, bare netlink.
 //!
-//! Reading order: [`options`], [`run`], [`measure`], [`peers`], [`lanes`], [`measures`], [`results`], [`table`], [`plot`], [`report`];
+//! Reading order: [`options`], [`run`], [`measure`], [`peers`], [`lanes`], [`measures`], [`results`], [`table`], [`plot`], [`targets`], [`report`];
 //! [`facts`], [`ground`], [`load`], [`guard`], [`turns`], [`stats`].
 
 pub mod options;
@@ -24,6 +24,8 @@ pub mod results;
 pub mod table;
 
 pub mod plot;
+
+pub mod targets;
 
 pub mod report;
 

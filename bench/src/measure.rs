@@ -27,10 +27,14 @@ pub enum Measure {
     AttachBeside,
     /// New connections a second through a published port, by number of published ports.
     Connections,
-    /// Bytes of an established connection.
-    Throughput,
-    /// There and back on an established connection.
-    RoundTrip,
+    /// Bytes of an established connection between containers of a network.
+    ThroughputInside,
+    /// Bytes of an established connection from outside.
+    ThroughputOutside,
+    /// There and back on an established connection between containers of a network.
+    RoundTripInside,
+    /// There and back on an established connection from outside.
+    RoundTripOutside,
     /// Names answered, by number of questions that are outstanding.
     DnsRate,
     /// Time of an answer, by number of questions that are outstanding.
@@ -147,13 +151,25 @@ impl Measure {
                 "per second",
                 Some("published ports"),
             ),
-            Self::Throughput => (
-                "throughput",
-                "Throughput of one TCP connection",
+            Self::ThroughputInside => (
+                "throughput-inside",
+                "Throughput between containers",
                 "Gbit/s",
                 None,
             ),
-            Self::RoundTrip => ("round-trip", "Round trip on one TCP connection", "us", None),
+            Self::ThroughputOutside => (
+                "throughput-outside",
+                "Throughput from outside",
+                "Gbit/s",
+                None,
+            ),
+            Self::RoundTripInside => (
+                "round-trip-inside",
+                "Round trip between containers",
+                "us",
+                None,
+            ),
+            Self::RoundTripOutside => ("round-trip-outside", "Round trip from outside", "us", None),
             Self::DnsRate => (
                 "dns-rate",
                 "Container names answered",
@@ -220,11 +236,17 @@ impl Measure {
                 "From a machine outside to the port that was published last; each connection is opened, accepted and reset. \
                  The lane `limit` is routed to the container's own address, without translation."
             }
-            Self::Throughput => {
-                "From one container to another of the same network (bridge), and from a machine outside through a published port (DNAT)."
+            Self::ThroughputInside => {
+                "One TCP connection between two containers of a network, over its bridge."
             }
-            Self::RoundTrip => {
-                "One byte there and back, without delay (TCP_NODELAY); ways as above."
+            Self::ThroughputOutside => {
+                "One TCP connection from a machine outside through a published port; in the lane `limit` routed, without translation."
+            }
+            Self::RoundTripInside => {
+                "One byte there and back on a TCP connection, without delay (TCP_NODELAY); median."
+            }
+            Self::RoundTripOutside => {
+                "The same from a machine outside, on the way of the throughput."
             }
             Self::DnsRate => "dnsperf beside the server, names of containers only.",
             Self::DnsLatency => "As dnsperf counts it.",

@@ -31,15 +31,15 @@ const COLOURS: [RGBColor; 9] = [
     RGBColor(120, 120, 120),
 ];
 
-/// Draws `measure` into `folder`; gives the file's name, or nothing when no lane has a figure.
+/// Draws `measure` into `folder`; gives the file's name, or nothing when no lane has a figure but 0.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn draw(results: &Results, measure: Measure, folder: &Path) -> Result<Option<String>> {
-    let series = series(results, measure);
-    if series.is_empty() {
+    if !results.can_be_drawn(measure) {
         return Ok(None);
     }
+    let series = series(results, measure);
     let name = format!("{}.svg", measure.slug());
     let path = folder.join(&name);
     let text = match measure.axis() {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::facts::Facts;
 use crate::results::Results;
-use crate::{plot, table};
+use crate::{plot, table, targets};
 
 const INTRODUCTION: &str = "\
 # How fast
@@ -22,11 +22,9 @@ mean anything: on another machine all figures are different.
 /// The page.
 #[must_use]
 pub fn render(facts: &Facts, results: &Results) -> String {
-    format!(
-        "{INTRODUCTION}{}\n{}",
-        facts.render(),
-        table::render(results)
-    )
+    let facts = facts.render();
+    let (targets, tables) = (targets::render(results), table::render(results));
+    format!("{INTRODUCTION}{facts}\n## What shall be reached\n\n{targets}\n{tables}")
 }
 
 /// Writes the page, the plots and the values into `folder`; gives the page.

@@ -95,6 +95,18 @@ impl Results {
         measures
     }
 
+    /// True if `measure` has a figure other than 0, so that there is something to draw.
+    #[must_use]
+    pub fn can_be_drawn(&self, measure: Measure) -> bool {
+        self.places(measure).any(|(at, cells)| {
+            let mut lanes = cells.keys();
+            lanes.any(|lane| {
+                self.median((measure, at), lane)
+                    .is_some_and(|median| median > 0.0)
+            })
+        })
+    }
+
     /// Middle and spread of one field.
     #[must_use]
     pub fn summary(&self, place: (Measure, u64), lane: &str) -> Option<Summary> {

@@ -12,7 +12,7 @@ use crate::lanes::limit::Limit;
 use crate::lanes::netavark::Netavark;
 use crate::lanes::netd::{Backend, Netd};
 use crate::measure::Measure;
-use crate::measures::{beside, crowd, daemon, flows, parallel, ports, steps};
+use crate::measures::{beside, crowd, daemon, flows, names, parallel, ports, steps};
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::results::Results;
@@ -60,6 +60,8 @@ pub fn run(options: &Options) -> Result<(Facts, Results)> {
     let mut lanes = field.lanes()?;
     beside::run(&mut lanes, &effort, &mut results);
     drop(lanes);
+    say("names");
+    names::run((&found, field.peers), &effort, &mut results);
     say("the daemon");
     daemon::run(&effort, &mut results);
     for (name, why) in &field.missing {

@@ -19,12 +19,7 @@ pub fn render(results: &Results) -> String {
             measure.words().note
         ));
         text.push_str(&one(results, measure));
-        let any = results.lanes(measure).iter().any(|lane| {
-            results
-                .places(measure)
-                .any(|(at, _)| results.median((measure, at), lane).is_some())
-        });
-        if any {
+        if results.can_be_drawn(measure) {
             text.push_str(&format!(
                 "\n![{}]({}.svg)\n",
                 measure.title(),
@@ -175,6 +170,16 @@ pub fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// A number at an axis: without zeros that say nothing.
+#[must_use]
+pub fn tick(value: f64) -> String {
+    let text = number(value);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 /// A whole number with a comma before each three digits.
 #[must_use]
 pub fn thousands(value: u64) -> String {
@@ -203,6 +208,8 @@ mod tests {
             "0.00", "0.0123", "0.46", "1.23", "12.3", "123", "1,235", "23,456", "-1,500",
         ];
         assert_eq!(texts, expected);
+        let ticks = [0.0, 0.5, 1.0, 10.0, 100.0, 2000.0].map(tick);
+        assert_eq!(ticks, ["0", "0.5", "1", "10", "100", "2,000"]);
     }
 
     #[test]

@@ -161,6 +161,15 @@ impl Docker {
         self.daemon.pid
     }
 
+    /// What the engine calls a container that it has connected.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn container_name(&self, container: usize) -> Result<String> {
+        let name = self.given.get(&container);
+        name.cloned().context("a container that was not given")
+    }
+
     fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         self.connection.json(method, &format!("/v1.41{path}"), body)
     }
@@ -296,11 +305,7 @@ impl Lane for Docker {
     }
 
     fn netns(&mut self, container: usize) -> Result<String> {
-        let name = self
-            .given
-            .get(&container)
-            .context("a container that was not given")?
-            .clone();
+        let name = self.container_name(container)?;
         let view = self.ask("GET", &format!("/containers/{name}/json"), None)?;
         let pid = view["State"]["Pid"].as_u64().filter(|pid| *pid > 0);
         Ok(format!(
@@ -318,11 +323,7 @@ impl Lane for Docker {
     }
 
     fn address(&mut self, container: usize) -> Result<Ipv4Addr> {
-        let name = self
-            .given
-            .get(&container)
-            .context("a container that was not given")?
-            .clone();
+        let name = self.container_name(container)?;
         let view = self.ask("GET", &format!("/containers/{name}/json"), None)?;
         let place = &view["NetworkSettings"]["Networks"][network_name(HOME)]["IPAddress"];
         Ok(place.as_str().unwrap_or_default().parse()?)

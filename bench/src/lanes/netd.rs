@@ -203,7 +203,7 @@ pub(crate) fn network_name(network: u8) -> String {
 }
 
 /// What a container is called.
-pub(super) fn container_name(container: usize) -> String {
+pub(crate) fn container_name(container: usize) -> String {
     format!("c{container}")
 }
 

@@ -41,17 +41,18 @@ pub fn run(lanes: &mut Lanes, effort: &Effort, results: &mut Results) {
     }
 }
 
-/// Bridge and DNAT of one measure stand beside each other, as two lanes of one place.
+/// The measures of a turn's figures.
+const MEASURES: [[Measure; 2]; 2] = [
+    [Measure::ThroughputInside, Measure::ThroughputOutside],
+    [Measure::RoundTripInside, Measure::RoundTripOutside],
+];
+
 fn note(lane: &str, done: Result<[[f64; 2]; 2]>, results: &mut Results) {
-    let ways = [format!("{lane}, bridge"), format!("{lane}, from outside")];
-    for (number, measure) in [Measure::Throughput, Measure::RoundTrip]
-        .into_iter()
-        .enumerate()
-    {
-        for (way, name) in ways.iter().enumerate() {
+    for (kind, ways) in MEASURES.into_iter().enumerate() {
+        for (way, measure) in ways.into_iter().enumerate() {
             match &done {
-                Ok(figures) => results.record((measure, 1), name, figures[number][way]),
-                Err(error) => results.absent((measure, 1), name, &format!("{error:#}")),
+                Ok(figures) => results.record((measure, 1), lane, figures[kind][way]),
+                Err(error) => results.absent((measure, 1), lane, &format!("{error:#}")),
             }
         }
     }
@@ -84,8 +85,8 @@ fn turn(lane: &mut dyn Lane, site: &Site, effort: &Effort) -> Result<[[f64; 2]; 
         let inside = lane.netns(site.client)?;
         let ground = lane.ground();
         Ok([
-            load(&ground.lab.h1, Some(&inside), (kind, near), effort.load)?,
-            load(&ground.lab.outside, None, (kind, far), effort.load)?,
+            load(&ground.lab.h1, Some(&inside), (kind, near), effort.load / 2)?,
+            load(&ground.lab.outside, None, (kind, far), effort.load / 2)?,
         ])
     };
     Ok([

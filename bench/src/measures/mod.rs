@@ -1,6 +1,6 @@
 //! The measurements. Each takes the lanes, lets them take turns, and notes what they needed.
 //!
-//! Reading order: [`steps`], [`ports`], [`crowd`], [`parallel`], [`beside`], [`flows`], [`daemon`].
+//! Reading order: [`steps`], [`ports`], [`crowd`], [`parallel`], [`beside`], [`flows`], [`names`], [`daemon`].
 
 pub mod steps;
 
@@ -13,6 +13,8 @@ pub mod parallel;
 pub mod beside;
 
 pub mod flows;
+
+pub mod names;
 
 pub mod daemon;
 
@@ -43,7 +45,7 @@ pub struct Effort {
     pub restart: &'static [usize],
     /// Turns of each lane under load, and restarts.
     pub loads: usize,
-    /// How long a lane may take at one place of an axis before it takes no more turns there. It always has two.
+    /// How long a lane may take at one place of an axis before it takes no more turns there. It always has one.
     pub budget: Duration,
     /// How long a load goes on.
     pub load: Duration,
@@ -119,7 +121,7 @@ impl Turns {
     ) {
         for round in 0..rounds {
             for place in order(lanes.len(), round) {
-                let late = self.spent[place] > effort.budget && self.had[place] >= 2;
+                let late = self.spent[place] > effort.budget && self.had[place] >= 1;
                 if self.out[place] || late {
                     continue;
                 }

@@ -7,7 +7,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Scale, Series, WIDTH};
 use crate::measure::Measure;
-use crate::table::number;
+use crate::table::{number, tick};
 
 /// Height of a bar with its gap, and of everything else, in pixels.
 const BAR_HEIGHT: u32 = 34;
@@ -61,7 +61,7 @@ where
         .disable_y_mesh()
         .disable_y_axis()
         .x_desc(label)
-        .x_label_formatter(&|value| number(*value))
+        .x_label_formatter(&|value| tick(*value))
         .x_max_light_lines(1)
         .label_style(("sans-serif", 14))
         .draw()?;

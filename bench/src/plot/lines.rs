@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use super::{Scale, Series, WIDTH};
 use crate::measure::Measure;
 use crate::results::Results;
-use crate::table::{number, thousands};
+use crate::table::{thousands, tick};
 
 const HEIGHT: u32 = 460;
 
@@ -79,7 +79,7 @@ where
         .y_desc(up)
         .x_labels(places.len() * 2)
         .x_label_formatter(&place)
-        .y_label_formatter(&|value| number(*value))
+        .y_label_formatter(&|value| tick(*value))
         .y_max_light_lines(1)
         .label_style(("sans-serif", 14))
         .draw()?;
