@@ -90,7 +90,7 @@ impl Docker {
     /// # Errors
     /// When it does not start, with the end of its log.
     pub fn new(engine: &Engine) -> Result<Self> {
-        let groups = ControlGroups;
+        let groups = ControlGroups::new();
         let ground = Ground::new(HostOptions::default());
         let host = &ground.lab.h1;
         let ran = host.exec(&["sh", "-c", SET_UP, "sh", "/run/lab/image.tar"]);
@@ -348,10 +348,23 @@ impl Lane for Docker {
 #[derive(Debug)]
 struct ControlGroups;
 
+impl ControlGroups {
+    /// Removes what a run left that was killed.
+    fn new() -> Self {
+        remove_groups();
+        Self
+    }
+}
+
 impl Drop for ControlGroups {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("sh")
-            .args(["-c", CLEAN_UP, "sh", CGROUP])
-            .status();
+        remove_groups();
     }
+}
+
+fn remove_groups() {
+    // What cannot be removed is empty and does no harm; the next run tries again.
+    let _ = std::process::Command::new("sh")
+        .args(["-c", CLEAN_UP, "sh", CGROUP])
+        .status();
 }

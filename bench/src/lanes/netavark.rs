@@ -129,7 +129,7 @@ impl Lane for Netavark {
     }
 
     fn port_room(&self) -> u32 {
-        1000
+        100
     }
 
     fn address(&mut self, container: usize) -> Result<Ipv4Addr> {

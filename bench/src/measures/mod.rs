@@ -54,15 +54,15 @@ pub struct Effort {
 impl Effort {
     /// The whole run.
     pub const FULL: Self = Self {
-        rounds: 40,
-        few: 15,
+        rounds: 30,
+        few: 10,
         ports: &[0, 1, 10, 100, 1000],
         crowd: &[1, 10, 100, 300, 1000],
         parallel: 200,
         beside: &[1, 100, 1000, 10_000],
         restart: &[0, 100, 1000],
         loads: 3,
-        budget: Duration::from_secs(15),
+        budget: Duration::from_secs(8),
         load: Duration::from_secs(2),
     };
 
