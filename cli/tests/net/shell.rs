@@ -206,8 +206,5 @@ fn a_flag_that_run_has_not_is_no_program_and_is_like_another_only_if_it_resemble
         let text = stderr(&output);
         assert!(text.contains(said), "{flag}: {text}");
     }
-    assert_eq!(
-        daemon.bodies("POST /containers"),
-        [] as [Value; 0]
-    );
+    assert_eq!(daemon.bodies("POST /containers"), [] as [Value; 0]);
 }

@@ -25,6 +25,12 @@ pub enum ParseSourceError {
         /// What was given.
         given: String,
     },
+    /// No packet has such a source (RFC 4291 section 2.5.5.2).
+    #[error("from={given} is IPv4 in disguise; give the IPv4 subnet itself")]
+    Mapped {
+        /// What was given.
+        given: IpNetwork,
+    },
     /// Bits behind the prefix are set.
     #[error("from={given} has host bits set; the subnet is {meant}, give that")]
     HostBits {
@@ -95,6 +101,11 @@ fn parse(option: &str) -> Result<Subnet, ParseSourceError> {
         }
         _ => text.parse().map_err(|_| form())?,
     };
+    if let IpNetwork::V6(v6) = given
+        && v6.ip().to_ipv4_mapped().is_some()
+    {
+        return Err(ParseSourceError::Mapped { given });
+    }
     let meant = Subnet::containing(given);
     match meant.first() == given.ip() {
         true => Ok(meant),
@@ -211,6 +222,7 @@ mod tests {
                 "80:80,from=10.1.0.0/16,from=10.0.0.0/8",
                 "from=10.1.0.0/16 lies in from=10.0.0.0/8",
             ),
+            ("80:80,from=::ffff:10.0.0.0/104", "is IPv4 in disguise"),
             (
                 "192.0.2.1:80:80,from=fd00::/8",
                 "no source for a port on 192.0.2.1, which is IPv4",

@@ -148,9 +148,9 @@ pub enum EngineError {
         /// Why.
         reason: &'static str,
     },
-    /// Two containers of one network cannot have one Ethernet address.
+    /// Two interfaces on one network cannot have one Ethernet address.
     #[error(
-        "MAC address {mac} is that of container {holder} on network {network}; leave it out or choose another"
+        "MAC address {mac} is that of {holder} on network {network}; leave it out or choose another"
     )]
     MacTaken {
         /// The address.
@@ -158,7 +158,7 @@ pub enum EngineError {
         /// The network.
         network: NetworkName,
         /// Who has it.
-        holder: ContainerName,
+        holder: String,
     },
     /// Two interfaces on one network cannot have one link-local address.
     #[error(

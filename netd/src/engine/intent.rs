@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use netd_drivers::{host_interface_name, mac_for, next_inside_name};
+use netd_drivers::{bridge_mac, host_interface_name, mac_for, next_inside_name};
 use netd_model::container::Interface;
 use netd_model::desired::KernelState;
 use netd_model::network::BridgeSpec;
@@ -319,12 +319,19 @@ fn check_mac(state: &State, network: &Network, mac: Mac) -> Result<(), EngineErr
             .as_ref()
             .is_some_and(|interface| interface.mac == mac)
     };
-    let other = state.endpoints_on(network.id).into_iter().find(has_it);
-    match other.and_then(|other| state.container(other.container).cloned()) {
+    let by_container = || {
+        let other = state.endpoints_on(network.id).into_iter().find(has_it)?;
+        let holder = state.container(other.container)?;
+        Some(format!("container {}", holder.name))
+    };
+    let owned = network.bridge().filter(|spec| spec.owned);
+    let bridge = owned.filter(|_| bridge_mac(network.id) == mac);
+    let bridge = bridge.map(|spec| format!("bridge {}", spec.bridge));
+    match bridge.or_else(by_container) {
         Some(holder) => Err(EngineError::MacTaken {
             mac,
             network: network.name.clone(),
-            holder: holder.name.clone(),
+            holder,
         }),
         None => Ok(()),
     }

@@ -13,7 +13,7 @@ mod crash;
 mod crowd;
 mod default_network;
 mod faults;
-mod link_local;
+mod interfaces;
 mod others;
 mod peace;
 mod random;

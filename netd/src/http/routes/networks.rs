@@ -78,7 +78,12 @@ pub(super) async fn remove_network(
     Word(word): Word,
 ) -> Result<StatusCode, Refusal> {
     let network = app.engine.find_network(&word).await?;
-    whole(async move { app.engine.remove_network(network.id).await }).await?;
+    // Whoever removed it in between left nothing but the caller's word for it.
+    let gone = |error: EngineError| match error {
+        EngineError::NetworkNotFound(_) => EngineError::NetworkNotFound(word),
+        other => other,
+    };
+    whole(async move { app.engine.remove_network(network.id).await.map_err(gone) }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

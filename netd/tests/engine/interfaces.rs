@@ -1,4 +1,4 @@
-//! Link-local addresses and kernel parameters that users ask for: had as a whole, or refused and nothing left.
+//! Link-local and Ethernet addresses and kernel parameters that users ask for: had as a whole, or refused and nothing left.
 
 use std::collections::BTreeMap;
 
@@ -141,4 +141,30 @@ fn a_parameter_that_the_kernel_has_not_is_the_user_s_error() {
     );
     bench.until("all is as before", |bench| bench.baseline() == baseline);
     check(&bench, "after the refusal");
+}
+
+#[test]
+fn an_ethernet_address_has_one_holder_on_a_network() {
+    let bench = Bench::new();
+    bench.create("app", "10.9.0.0/24").unwrap();
+    let with = |mac: &str| Wish {
+        mac: Some(mac.parse().unwrap()),
+        ..Wish::default()
+    };
+    bench.run("db", "app", with("02:42:00:00:00:07")).unwrap();
+    let bridges = bench.world.snapshot().host.bridges;
+    let (bridge, of_bridge) = bridges
+        .into_iter()
+        .find(|(name, _)| name.as_str().starts_with("br-"))
+        .unwrap();
+    for (mac, holder) in [
+        ("02:42:00:00:00:07".to_owned(), "container db".to_owned()),
+        (of_bridge.mac.to_string(), format!("bridge {bridge}")),
+    ] {
+        let (code, sentence) = refused(&bench, "app", with(&mac));
+        assert_eq!(code, ErrorCode::AddressTaken, "{sentence}");
+        let said = format!("MAC address {mac} is that of {holder} on network app");
+        assert!(sentence.contains(&said), "{sentence}");
+    }
+    check(&bench, "one Ethernet address, one holder");
 }
