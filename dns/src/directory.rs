@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use netd_model::NetworkId;
+use netd_model::{EndpointId, NetworkId};
 
 use crate::name;
-use crate::zone::{Holders, NetworkZone, Zone};
+use crate::zone::{Holders, HostEntry, NetworkZone, Zone};
 
 type Zones = HashMap<NetworkId, Arc<Zone>>;
 
@@ -27,6 +27,27 @@ impl Directory {
             zones.insert(network, Arc::clone(&zone));
             zones
         });
+    }
+
+    /// Adds a container's presence to a network's names, or changes it; false if the network is not known.
+    pub fn put_host(&self, network: NetworkId, entry: &HostEntry) -> bool {
+        self.change(network, |zone| zone.put(entry))
+    }
+
+    /// Takes a container's presence out of a network's names. One that is not there is no error.
+    pub fn remove_host(&self, network: NetworkId, endpoint: EndpointId) {
+        self.change(network, |zone| zone.remove(endpoint));
+    }
+
+    fn change(&self, network: NetworkId, change: impl Fn(&mut Zone)) -> bool {
+        let before = self.zones.rcu(|zones| {
+            let mut zones = Zones::clone(zones);
+            if let Some(zone) = zones.get_mut(&network) {
+                change(Arc::make_mut(zone));
+            }
+            zones
+        });
+        before.contains_key(&network)
     }
 
     /// Forgets a network's names. An unknown network is no error: teardown may come twice.
@@ -110,11 +131,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::zone::HostEntry;
 
     fn directory(network: &str, names: &[String]) -> Directory {
         let addresses = vec!["10.0.0.1".parse().unwrap()];
         let entries = vec![HostEntry {
+            endpoint: EndpointId::from_bytes([1; 32]),
             names: names.to_vec(),
             addresses,
         }];
@@ -175,6 +196,7 @@ mod tests {
         let directory = directory("net1", &["web".to_owned()]);
         let address = "10.0.0.2".parse().unwrap();
         let entry = HostEntry {
+            endpoint: EndpointId::from_bytes([2; 32]),
             names: vec!["web.net1".to_owned()],
             addresses: vec![address],
         };

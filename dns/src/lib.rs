@@ -13,6 +13,7 @@
 //! query is answered without its EDNS. Our own loops also answer known names without a task or an allocation each.
 
 mod name;
+mod shards;
 mod view;
 mod zone;
 

@@ -2,13 +2,14 @@
 //!
 //! Pure: knows neither packets' headers nor who asks.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use netd_model::NetworkName;
+use netd_model::{EndpointId, NetworkName};
 
 use crate::name;
+use crate::shards::Shards;
 
 /// One network's names, as the engine knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct NetworkZone {
 /// One container's presence on a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostEntry {
+    /// By which it is found when it goes.
+    pub endpoint: EndpointId,
     /// Container name, short id, hostname, aliases. The first one is what a reverse lookup answers. What DNS cannot
     /// ask for (an empty label, or more than 63 bytes between dots) is left out.
     pub names: Vec<String>,
@@ -49,6 +52,24 @@ impl Holders {
         }
     }
 
+    fn drop(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.v4.retain(|held| *held != v4),
+            IpAddr::V6(v6) => self.v6.retain(|held| *held != v6),
+        }
+    }
+
+    /// A copy that goes on with whose turn it is.
+    fn copy(&self) -> Self {
+        let turn = |turn: &AtomicUsize| AtomicUsize::new(turn.load(Ordering::Relaxed));
+        Self {
+            v4: self.v4.clone(),
+            v6: self.v6.clone(),
+            v4_turn: turn(&self.v4_turn),
+            v6_turn: turn(&self.v6_turn),
+        }
+    }
+
     /// The IPv4 addresses for one answer.
     pub(crate) fn next_v4(&self) -> impl Iterator<Item = Ipv4Addr> {
         rotated(&self.v4, &self.v4_turn)
@@ -71,56 +92,90 @@ fn rotated<T: Copy>(list: &[T], turn: &AtomicUsize) -> impl Iterator<Item = T> {
     front.iter().chain(back).copied()
 }
 
-/// A compiled [`NetworkZone`].
-#[derive(Debug)]
+/// A compiled [`NetworkZone`]. A copy shares with it whatever is not changed.
+#[derive(Debug, Clone)]
 pub(crate) struct Zone {
-    suffix: Box<[u8]>,
-    names: HashMap<Box<[u8]>, Holders>,
-    pointers: HashMap<IpAddr, Box<[u8]>>,
+    /// The network's labels as it is written, and in lower case.
+    network: Arc<[u8]>,
+    suffix: Arc<[u8]>,
+    names: Shards<Arc<[u8]>, Arc<Holders>>,
+    pointers: Shards<IpAddr, Arc<[u8]>>,
+    entries: Shards<EndpointId, Arc<HostEntry>>,
 }
 
 impl Zone {
     pub(crate) fn compile(zone: &NetworkZone) -> Self {
         let network = name::labels_of(zone.name.as_str()).unwrap_or_default();
-        let mut names: HashMap<Box<[u8]>, Holders> = HashMap::with_capacity(zone.entries.len() * 3);
-        let mut pointers = HashMap::with_capacity(zone.entries.len());
-        for entry in &zone.entries {
-            let mut labels = entry
-                .names
-                .iter()
-                .filter_map(|name| name::labels_of(name))
-                .peekable();
-            if let Some(first) = labels.peek() {
-                let target = pointer_target(first, &network);
-                for address in &entry.addresses {
-                    pointers.entry(*address).or_insert_with(|| target.clone());
+        let mut compiled = Self {
+            suffix: network.to_ascii_lowercase().into(),
+            network: network.into(),
+            names: Shards::default(),
+            pointers: Shards::default(),
+            entries: Shards::default(),
+        };
+        zone.entries.iter().for_each(|entry| compiled.put(entry));
+        compiled
+    }
+
+    /// Adds a container's presence, instead of what its endpoint had before.
+    pub(crate) fn put(&mut self, entry: &HostEntry) {
+        self.remove(entry.endpoint);
+        let mut labels = labels(entry).peekable();
+        if let Some(first) = labels.peek() {
+            let target = pointer_target(first, &self.network);
+            for address in &entry.addresses {
+                if self.pointers.get(address).is_none() {
+                    self.pointers.insert(*address, Arc::clone(&target));
                 }
             }
-            for mut key in labels {
-                key.make_ascii_lowercase();
-                let holders = names.entry(key.into()).or_default();
-                entry
-                    .addresses
-                    .iter()
-                    .for_each(|address| holders.add(*address));
-            }
         }
-        let suffix = network.to_ascii_lowercase().into();
-        Self {
-            suffix,
-            names,
-            pointers,
+        for key in labels.map(|labels| labels.to_ascii_lowercase()) {
+            let mut holders = self
+                .names
+                .get(&*key)
+                .map_or_else(Holders::default, |there| there.copy());
+            entry
+                .addresses
+                .iter()
+                .for_each(|address| holders.add(*address));
+            self.names.insert(key.into(), Arc::new(holders));
+        }
+        self.entries.insert(entry.endpoint, Arc::new(entry.clone()));
+    }
+
+    /// Takes away what an endpoint has here; nothing is fine.
+    pub(crate) fn remove(&mut self, endpoint: EndpointId) {
+        let Some(entry) = self.entries.remove(&endpoint) else {
+            return;
+        };
+        for address in &entry.addresses {
+            self.pointers.remove(address);
+        }
+        for key in labels(&entry).map(|labels| labels.to_ascii_lowercase()) {
+            let Some(there) = self.names.get(&*key) else {
+                continue;
+            };
+            let mut holders = there.copy();
+            entry
+                .addresses
+                .iter()
+                .for_each(|address| holders.drop(*address));
+            if holders.v4.is_empty() && holders.v6.is_empty() {
+                self.names.remove(&*key);
+            } else {
+                self.names.insert(key.into(), Arc::new(holders));
+            }
         }
     }
 
     /// Who has this very name.
     pub(crate) fn holders(&self, key: &[u8]) -> Option<&Holders> {
-        self.names.get(key)
+        self.names.get(key).map(|holders| &**holders)
     }
 
     /// Who has the part before `.network`.
     pub(crate) fn qualified_holders(&self, key: &[u8]) -> Option<&Holders> {
-        self.names.get(name::before(key, &self.suffix)?)
+        self.holders(name::before(key, &self.suffix)?)
     }
 
     /// The name of an address, as labels with the root.
@@ -129,8 +184,13 @@ impl Zone {
     }
 }
 
+/// The names of an entry that DNS can ask for.
+fn labels(entry: &HostEntry) -> impl Iterator<Item = Vec<u8>> {
+    entry.names.iter().filter_map(|name| name::labels_of(name))
+}
+
 /// `host.network.`, or `host.` where both together are too long for DNS.
-fn pointer_target(host: &[u8], network: &[u8]) -> Box<[u8]> {
+fn pointer_target(host: &[u8], network: &[u8]) -> Arc<[u8]> {
     let mut target = host.to_vec();
     if host.len() + network.len() < name::NAME_MAX_BYTES {
         target.extend_from_slice(network);
@@ -168,6 +228,7 @@ mod tests {
         let network: NetworkName = format!("{label}.{}", &label[..50]).parse().unwrap();
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let entry = HostEntry {
+            endpoint: EndpointId::from_bytes([1; 32]),
             names: vec![long.clone()],
             addresses: vec![address],
         };
@@ -178,5 +239,41 @@ mod tests {
         let target = zone.pointer(address).unwrap();
         assert_eq!(target.len(), long.len() + 2);
         assert_eq!(name::length(target), Some(target.len()));
+    }
+
+    fn entry(number: u8, names: &[&str]) -> HostEntry {
+        HostEntry {
+            endpoint: EndpointId::from_bytes([number; 32]),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            addresses: vec![IpAddr::from([10, 0, 0, number])],
+        }
+    }
+
+    #[test]
+    fn what_goes_leaves_the_others_of_its_names() {
+        let network: NetworkName = "net1".parse().unwrap();
+        let all = [entry(1, &["one", "web"]), entry(2, &["two", "web"])];
+        let mut zone = Zone::compile(&NetworkZone {
+            name: network,
+            entries: all.to_vec(),
+        });
+        let before = zone.clone();
+        zone.remove(all[0].endpoint);
+        zone.remove(all[0].endpoint);
+        let v4 = |zone: &Zone, key: &[u8]| zone.holders(key).map(|holders| holders.v4.clone());
+        let [one, two] = [1, 2].map(|last| Ipv4Addr::new(10, 0, 0, last));
+        assert_eq!(v4(&zone, b"\x03web"), Some(vec![two]));
+        assert_eq!(v4(&zone, b"\x03one"), None);
+        assert_eq!(zone.pointer(one.into()), None);
+        assert_eq!(
+            v4(&before, b"\x03web"),
+            Some(vec![one, two]),
+            "a copy stays"
+        );
+        // Under other names, with the same address.
+        zone.put(&entry(2, &["second"]));
+        assert_eq!(v4(&zone, b"\x03web"), None);
+        assert_eq!(v4(&zone, b"\x06second"), Some(vec![two]));
+        assert_eq!(zone.pointer(two.into()), Some(&b"\x06second\x04net1\0"[..]));
     }
 }

@@ -9,7 +9,7 @@ mod ports;
 mod routes;
 mod uplinks;
 
-pub use ports::PortTable;
+pub use ports::{EPHEMERAL, PortTable};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -10,7 +10,7 @@ use netd_dns::{
     Directory, Forwarding, HostEntry, NetworkZone, Resolver, ResolverOptions, Stats, Upstreams,
     View,
 };
-use netd_model::{NetnsId, NetworkId};
+use netd_model::{EndpointId, NetnsId, NetworkId};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::timeout;
 
@@ -67,7 +67,14 @@ pub(crate) fn to(servers: &[SocketAddr]) -> Forwarding {
 
 /// A host of a zone.
 pub(crate) fn host(names: &[&str], addresses: &[&str]) -> HostEntry {
+    // Each has names or addresses of its own.
+    let mut id = [0; 32];
+    let text = format!("{}{}", addresses.join(""), names.join(""));
+    id.iter_mut()
+        .zip(text.bytes())
+        .for_each(|(to, from)| *to = from);
     HostEntry {
+        endpoint: EndpointId::from_bytes(id),
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         addresses: addresses
             .iter()

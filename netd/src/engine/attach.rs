@@ -168,7 +168,7 @@ impl Engine {
                     ..Endpoint::clone(&record)
                 };
                 ledger.commit(&[Change::PutEndpoint(attached.clone())])?;
-                names.publish_network(ledger.state(), attached.network);
+                names.publish_endpoint(ledger.state(), &attached);
                 names.publish_view(ledger.state(), attached.container);
                 Ok(Arc::new(attached))
             })

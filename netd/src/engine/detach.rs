@@ -2,7 +2,6 @@
 //!
 //! The record goes last. An address is free only when the last object that bore it is gone.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use netd_model::desired::FlowFilter;
@@ -169,10 +168,9 @@ fn intend_end(
         None => Vec::new(),
     };
     ledger.commit(&changes)?;
-    let networks: BTreeSet<NetworkId> = endpoints.iter().map(|endpoint| endpoint.network).collect();
-    networks
-        .into_iter()
-        .for_each(|network| names.publish_network(ledger.state(), network));
+    endpoints
+        .iter()
+        .for_each(|endpoint| names.publish_endpoint(ledger.state(), endpoint));
     names.publish_view(ledger.state(), container);
     Ok((endpoints, ops))
 }

@@ -1,6 +1,6 @@
 //! Which ports of the host an endpoint gets: pure choices over the state, made inside a ledger turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netd_model::network::BridgeSpec;
@@ -10,10 +10,7 @@ use netd_model::{
 };
 
 use super::{EngineError, sources};
-use crate::state::State;
-
-/// Host ports that the daemon chooses from: Linux' own ephemeral range (ip(7), ip_local_port_range).
-const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
+use crate::state::{EPHEMERAL, State};
 
 /// Host ports that turned out to be in use by processes of the host.
 pub(super) type Avoid = BTreeSet<(Protocol, u16)>;
@@ -124,6 +121,8 @@ pub(super) fn ports(
     avoid: &Avoid,
 ) -> Result<Vec<PublishedPort>, EngineError> {
     let mut chosen: Vec<PublishedPort> = Vec::new();
+    // Where the next choice begins: behind the last one.
+    let mut next: BTreeMap<Protocol, u16> = BTreeMap::new();
     // Fixed ports first, so that a chosen one does not take what another request names.
     let (fixed, free): (Vec<_>, Vec<_>) = requests
         .iter()
@@ -147,17 +146,25 @@ pub(super) fn ports(
                 let is_free = |wanted: &Vec<PublishedPort>| {
                     !wanted.iter().any(avoided) && check(state, publisher, &chosen, wanted).is_ok()
                 };
-                ephemeral(count)
-                    .map(|ports| at(ports).collect())
+                let vacant = state.ports().vacant(request.protocol);
+                let from = next
+                    .get(&request.protocol)
+                    .map_or(vacant, |next| vacant.max(*next));
+                let found = ephemeral(from, count)
+                    .map(|ports| at(ports).collect::<Vec<_>>())
                     .find(is_free)
-                    .ok_or(EngineError::NoHostPort {
-                        count,
-                        protocol: request.protocol,
-                        host_ip: hosts
-                            .first()
-                            .copied()
-                            .unwrap_or(publisher.spec.host_binding),
-                    })?
+                    .inspect(|found| {
+                        let last = found.iter().map(|port| port.host_ports.last()).max();
+                        next.extend(last.map(|last| (request.protocol, last)));
+                    });
+                found.ok_or(EngineError::NoHostPort {
+                    count,
+                    protocol: request.protocol,
+                    host_ip: hosts
+                        .first()
+                        .copied()
+                        .unwrap_or(publisher.spec.host_binding),
+                })?
             }
         };
         chosen.extend(published);
@@ -208,14 +215,18 @@ fn check(
     Ok(())
 }
 
-/// Runs of `count` ports in the ephemeral range, ascending.
-fn ephemeral(count: u32) -> impl Iterator<Item = PortRange> {
-    EPHEMERAL.filter_map(move |first| {
-        let last = u16::try_from(u32::from(first) + count - 1)
-            .ok()
-            .filter(|last| EPHEMERAL.contains(last))?;
-        PortRange::new(first, last)
-    })
+/// Runs of `count` ports in the ephemeral range, ascending, those from `from` on before the others: what is lower has a
+/// holder, if perhaps on another address.
+fn ephemeral(from: u16, count: u32) -> impl Iterator<Item = PortRange> {
+    let lower = *EPHEMERAL.start()..from.max(*EPHEMERAL.start());
+    (from..=*EPHEMERAL.end())
+        .chain(lower)
+        .filter_map(move |first| {
+            let last = u16::try_from(u32::from(first) + count - 1)
+                .ok()
+                .filter(|last| EPHEMERAL.contains(last))?;
+            PortRange::new(first, last)
+        })
 }
 
 fn taken(state: &State, wanted: &PublishedPort, port: u16, holder: EndpointId) -> EngineError {

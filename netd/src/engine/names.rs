@@ -11,7 +11,7 @@ use netd_dns::{
 };
 use netd_kernel::ResolverSockets;
 use netd_model::container::DnsSettings;
-use netd_model::{Container, ContainerId, NetnsId, NetworkId, Phase};
+use netd_model::{Container, ContainerId, Endpoint, NetnsId, NetworkId, Phase};
 
 use super::EngineError;
 use crate::state::State;
@@ -55,27 +55,28 @@ impl Names {
             self.directory.remove_network(id);
             return;
         };
-        let live = state
-            .endpoints_on(id)
-            .into_iter()
-            .filter(|endpoint| endpoint.phase == Phase::Attached);
-        let entries = live.filter_map(|endpoint| {
-            let container = state.container(endpoint.container)?;
-            let mut names = vec![container.name.to_string(), container.id.short()];
-            if container.hostname.as_str() != container.name.as_str() {
-                names.push(container.hostname.to_string());
-            }
-            names.extend(endpoint.aliases.iter().map(ToString::to_string));
-            Some(HostEntry {
-                names,
-                addresses: endpoint.leases.iter().map(|lease| lease.address).collect(),
-            })
-        });
+        let endpoints = state.endpoints_on(id).into_iter();
         let zone = NetworkZone {
             name: network.name.clone(),
-            entries: entries.collect(),
+            entries: endpoints
+                .filter_map(|endpoint| entry(state, &endpoint))
+                .collect(),
         };
         self.directory.put_network(id, &zone);
+    }
+
+    /// Makes the names of one endpoint on its network what `state` says: the cost does not grow with the network.
+    pub(super) fn publish_endpoint(&self, state: &State, endpoint: &Endpoint) {
+        let network = endpoint.network;
+        if !state.network(network).is_some_and(|known| has_names(known)) {
+            return;
+        }
+        let present = state.endpoint(endpoint.id);
+        match present.and_then(|present| entry(state, present)) {
+            Some(entry) if self.directory.put_host(network, &entry) => {}
+            Some(_) => self.publish_network(state, network),
+            None => self.directory.remove_host(network, endpoint.id),
+        }
     }
 
     /// Makes what a container's sandbox sees what `state` says, if its names are served.
@@ -163,6 +164,22 @@ impl Names {
     pub(super) fn stats(&self) -> netd_dns::Stats {
         self.resolver.stats()
     }
+}
+
+/// What an endpoint is called, if it was acknowledged and is not on its way out.
+fn entry(state: &State, endpoint: &Endpoint) -> Option<HostEntry> {
+    let attached = endpoint.phase == Phase::Attached;
+    let container = state.container(endpoint.container).filter(|_| attached)?;
+    let mut names = vec![container.name.to_string(), container.id.short()];
+    if container.hostname.as_str() != container.name.as_str() {
+        names.push(container.hostname.to_string());
+    }
+    names.extend(endpoint.aliases.iter().map(ToString::to_string));
+    Some(HostEntry {
+        endpoint: endpoint.id,
+        names,
+        addresses: endpoint.leases.iter().map(|lease| lease.address).collect(),
+    })
 }
 
 /// The resolvers that networks name, those of one after those of the other. What is asked leaves from the host, so those of
