@@ -282,6 +282,15 @@ impl Sysctl {
         }
     }
 
+    /// The parameter that a new interface takes this one from, if it is one of an interface in IPv6.
+    #[must_use]
+    pub fn inherited_from(&self) -> Option<Self> {
+        match self.path.split('/').collect::<Vec<_>>()[..] {
+            ["ipv6", "conf", _, key] => Some(Self::own(format!("ipv6/conf/default/{key}"))),
+            _ => None,
+        }
+    }
+
     /// The path below /proc/sys/net.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -1,9 +1,9 @@
-//! The one owner of what netd knows: a task that takes turns, one after another.
+//! What netd knows, and the one way to it: turns, one after another.
 //!
 //! A turn is a closure that sees the whole state, decides, and commits changes; nothing else happens meanwhile, so what
 //! it saw is still true when it commits. Turns never wait for anything but the store (some tens of microseconds).
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::{Arc, Mutex};
 
 use crate::state::State;
 use crate::store::{Change, Journal, StoreError};
@@ -46,46 +46,41 @@ impl Ledger {
     }
 }
 
-type Turn = Box<dyn FnOnce(&mut Ledger) + Send>;
-
-/// The way to the ledger's owner.
+/// The way to the ledger.
 #[derive(Clone)]
 pub struct Turns {
-    inbox: mpsc::UnboundedSender<Turn>,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
-/// The ledger's owner is gone: the daemon is ending.
+/// A turn ended in a panic, so nothing that is known can be relied on any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the daemon is shutting down")]
 pub struct Closed;
 
 impl Turns {
-    /// Starts the owner. It ends when the last clone of the result is dropped.
+    /// Opens the ledger to all who hold a clone of this.
     #[must_use]
-    pub fn start(mut ledger: Ledger) -> Self {
-        let (inbox, mut turns) = mpsc::unbounded_channel::<Turn>();
-        tokio::spawn(async move {
-            while let Some(turn) = turns.recv().await {
-                turn(&mut ledger);
-            }
-        });
-        Self { inbox }
+    pub fn start(ledger: Ledger) -> Self {
+        Self {
+            ledger: Arc::new(Mutex::new(ledger)),
+        }
     }
 
     /// Takes a turn and returns what it says.
     ///
+    /// On the caller's thread: to wake a task and be woken by it costs more than most turns take.
+    ///
     /// # Errors
-    /// [`Closed`] when the daemon is ending.
+    /// [`Closed`] when a former turn panicked.
+    #[expect(
+        clippy::unused_async,
+        reason = "who takes a turn has to expect to wait; nobody holds one across a wait"
+    )]
     pub async fn take<R: Send + 'static>(
         &self,
         turn: impl FnOnce(&mut Ledger) -> R + Send + 'static,
     ) -> Result<R, Closed> {
-        let (answer, result) = oneshot::channel();
-        let turn: Turn = Box::new(move |ledger| {
-            // The asker may have gone; its turn was taken all the same.
-            let _ = answer.send(turn(ledger));
-        });
-        self.inbox.send(turn).map_err(|_| Closed)?;
-        result.await.map_err(|_| Closed)
+        let mut ledger = self.ledger.lock().map_err(|_| Closed)?;
+        Ok(turn(&mut ledger))
     }
 }

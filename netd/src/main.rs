@@ -192,7 +192,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .await
         .map_err(|error| anyhow::anyhow!(error.sentence()))?;
     let (end, ended) = watch::channel(false);
-    let server = tokio::spawn(http::serve(listener, engine, ended));
+    let server = tokio::spawn(http::serve(listener, Arc::clone(&engine), ended));
     tracing::info!(socket = %socket.display(), "ready");
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         tracing::warn!(%error, "cannot tell the service manager that netd is ready");
@@ -205,7 +205,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     // The receiver is gone only if the server ended by itself.
     let _ = end.send(true);
-    server.await.context("the server failed")
+    server.await.context("the server failed")?;
+    engine.settled().await;
+    Ok(())
 }
 
 /// The socket's file: removed when the daemon ends, also when that is before it was ready.

@@ -237,7 +237,7 @@ fn a_name_inside_may_equal_one_on_the_host() {
 }
 
 #[test]
-fn a_first_attach_takes_nine_steps_and_none_the_second_time() {
+fn a_first_attach_takes_eight_steps_and_none_the_second_time() {
     let a = member("a", 1, &["10.0.1.0/24"]);
     let wished = plan(&[&a]);
     let ops = diff(&wished, &KernelState::default(), INSTANCE);
@@ -246,7 +246,6 @@ fn a_first_attach_takes_nine_steps_and_none_the_second_time() {
         "sysctl",
         "interface",
         "veth",
-        "sysctl",
         "address",
         "interface",
         "route",

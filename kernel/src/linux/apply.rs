@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use netd_model::desired::{LinkChange, Mark, NewVeth, Sysctl};
+use netd_model::desired::{LinkChange, Mark, NewVeth};
 use netd_model::{IfName, Mac, NetnsId, Op};
 use nix::libc;
 
@@ -191,7 +191,7 @@ impl<'a> Application<'a> {
         let (made, marked) = session
             .request_pair(
                 links::new_bridge(unborn.as_str(), mac, mtu_bytes),
-                links::mark_port(unborn.as_str(), mark, None),
+                links::mark_bridge(unborn.as_str(), mark),
             )
             .map_err(refuse)?;
         made.map_err(refuse)?;
@@ -246,22 +246,18 @@ impl<'a> Application<'a> {
         // The second message of the pair goes by name, so the name must be free beforehand.
         self.vacant(&mut session, outside)
             .map_err(refused(&*action))?;
-        let port = (veth.hairpin || veth.isolated).then_some((veth.hairpin, veth.isolated));
         let netns = pin.namespace.as_fd().as_raw_fd();
         let (made, marked) = session
             .request_pair(
                 links::new_pair(veth, bridge, netns),
-                links::mark_port(outside.as_str(), veth.mark, port),
+                links::mark_outer_end(veth, home.parameters.family_of_ipv6()),
             )
             .map_err(refused(&*action))?;
         made.map_err(refused(&*action))?;
         self.indexes.remove(&(veth.netns, inside.clone()));
         self.indexes.remove(&(home.id, outside.clone()));
-        let finished = marked.and_then(|()| {
-            // A bridge port speaks no IPv6 of its own; silenced before it comes up, it never gets an address.
-            home.write_parameter(&Sysctl::of_interface("ipv6", outside, "disable_ipv6"), "1")?;
-            session.request(links::bring_up(outside), 0)
-        });
+        // Only now, and not in the same call: the kernel would bring it up although the settings before were refused.
+        let finished = marked.and_then(|()| session.request(links::bring_up(outside), 0));
         finished.map_err(|error| {
             let undone = match links::by_name(&mut session, outside) {
                 Ok(Some(link)) => session.request(links::delete(link.index), 0),

@@ -9,13 +9,15 @@ use netd_model::{IfName, Mac};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoData, InfoKind, InfoVeth,
+    LinkAttribute, LinkExtentMask, LinkMessage,
 };
 use nix::libc;
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::attributes::{Attributes, text, u32_at};
 use super::session::{Session, errno};
+use super::sysctl::Ipv6;
 
 /// Hairpin mode and isolation among the attributes of a bridge port (linux/if_link.h `IFLA_BRPORT_MODE`,
 /// `IFLA_BRPORT_ISOLATED`).
@@ -209,20 +211,31 @@ fn create(message: LinkMessage) -> (RouteNetlinkMessage, u16) {
     )
 }
 
-/// Request that gives the link `name` its mark and, if it is a bridge port, these settings.
-pub(super) fn mark_port(
-    name: &str,
-    mark: Mark,
-    port: Option<(bool, bool)>,
-) -> (RouteNetlinkMessage, u16) {
+/// Request that gives the bridge `name` its mark.
+pub(super) fn mark_bridge(name: &str, mark: Mark) -> (RouteNetlinkMessage, u16) {
+    let builder = LinkUnspec::new_with_name(name).alias(mark.to_string());
+    (RouteNetlinkMessage::NewLink(builder.build()), 0)
+}
+
+/// Request that gives the outer end of a new pair its mark and its settings as a bridge port.
+///
+/// A port speaks no IPv6 of its own: told so before it comes up, it never gets an address. By this and not by the parameter
+/// disable_ipv6, whose writers spin for as long as somebody else changes links (`addrconf_disable_ipv6`).
+pub(super) fn mark_outer_end(veth: &NewVeth, ipv6: Option<Ipv6>) -> (RouteNetlinkMessage, u16) {
     let mut builder = LinkMessageBuilder::<LinkBridgePort>::default()
-        .name(name)
-        .alias(mark.to_string());
-    if let Some((hairpin, isolated)) = port {
+        .name(veth.outside.as_str())
+        .alias(veth.mark.to_string());
+    if veth.hairpin || veth.isolated {
         builder = builder
             .set_port_kind(netlink_packet_route::link::InfoPortKind::Bridge)
-            .hairpin(hairpin)
-            .isolated(isolated);
+            .hairpin(veth.hairpin)
+            .isolated(veth.isolated);
+    }
+    // The kernel refuses words of a family that it does not have.
+    if let Some(Ipv6) = ipv6 {
+        let silent = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+        let of_family = vec![AfSpecUnspec::Inet6(vec![silent])];
+        builder = builder.append_extra_attribute(LinkAttribute::AfSpecUnspec(of_family));
     }
     // RTM_SETLINK ignores port settings; RTM_NEWLINK without NLM_F_CREATE changes what is there.
     (RouteNetlinkMessage::NewLink(builder.build()), 0)

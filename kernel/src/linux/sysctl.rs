@@ -21,6 +21,10 @@ const ROOT: &str = "/proc/sys/net";
 const AS_A_HOST: &str = "1";
 const AS_A_ROUTER_TOO: &str = "2";
 
+/// The kernel has IPv6.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ipv6;
+
 /// The directories of a namespace's parameters. Absent in a kernel without the family.
 pub(super) struct Parameters {
     ipv4: Option<OwnedFd>,
@@ -28,6 +32,11 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
+    /// Whether there is IPv6 here.
+    pub(super) fn family_of_ipv6(&self) -> Option<Ipv6> {
+        self.ipv6.as_ref().map(|_| Ipv6)
+    }
+
     /// Opens those of the calling thread's namespace.
     pub(super) fn open() -> Self {
         let directory = |family: &str| {

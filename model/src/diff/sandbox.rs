@@ -25,7 +25,12 @@ impl Plan<'_> {
         for (name, interface) in &wished.interfaces {
             let made = made.get(name);
             let known = there.interfaces.get(name).filter(|_| made.is_none());
-            self.write_interface_sysctls(netns, name, (wished, known.map(|_| there)));
+            let age = if known.is_some() {
+                Age::Standing
+            } else {
+                Age::Fresh
+            };
+            self.write_interface_sysctls((netns, name), (wished, there), age);
             let before = made.or(known).cloned();
             let before = before.unwrap_or_else(|| as_created(interface));
             self.bring_link(Some(netns), name, (interface, &before));
@@ -48,13 +53,22 @@ impl Plan<'_> {
 
     fn write_interface_sysctls(
         &mut self,
-        netns: NetnsId,
-        name: &IfName,
-        (wished, there): (&SandboxState, Option<&SandboxState>),
+        (netns, name): (NetnsId, &IfName),
+        (wished, there): (&SandboxState, &SandboxState),
+        age: Age,
     ) {
-        let unknown = BTreeMap::new();
-        let there = there.map_or(&unknown, |there| &there.sysctls);
-        self.write_sysctls(Some(netns), about(&wished.sysctls, name), there);
+        let own = about(&wished.sysctls, name);
+        if age == Age::Standing {
+            return self.write_sysctls(Some(netns), own, &there.sysctls);
+        }
+        // A fresh interface begins with the defaults. Those that were written just now need not be written again.
+        let inherited = |key: &Sysctl| {
+            let default = key.inherited_from()?;
+            let written = wished.sysctls.get(&default);
+            written.filter(|_| there.sysctls.get(&default) != written)
+        };
+        let differing = own.filter(|(key, value)| inherited(key) != Some(value));
+        self.write_sysctls(Some(netns), differing, &BTreeMap::new());
     }
 
     /// Makes the pairs into a sandbox that are missing; gives the inner ends as they are then.

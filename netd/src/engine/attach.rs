@@ -149,8 +149,14 @@ impl Engine {
         if !endpoint.ports.is_empty() || !requests.is_empty() {
             self.rules.change(rules).await?;
         }
+        let addresses: Vec<IpAddr> = endpoint.leases.iter().map(|lease| lease.address).collect();
+        self.departures.wait_for(&addresses).await?;
         watch.lap(Part::Firewall);
-        self.apply(ops).await.map_err(without_step)?;
+        // The files say what the record says, so they are written beside; a failure takes both back.
+        let (applied, written) =
+            tokio::join!(self.apply(ops), self.refresh_files(endpoint.container));
+        applied.map_err(without_step)?;
+        written?;
         watch.lap(Part::Kernel);
         self.forget_flows(stale).await;
         watch.lap(Part::Flows);
@@ -174,8 +180,6 @@ impl Engine {
             })
             .await??;
         watch.lap(Part::Outcome);
-        self.refresh_files(endpoint.container).await?;
-        watch.lap(Part::Files);
         Ok(endpoint)
     }
 

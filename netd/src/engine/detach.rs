@@ -1,7 +1,9 @@
 //! A container leaves networks: by wish, at its end, or because joining failed.
 //!
-//! The record goes last. An address is free only when the last object that bore it is gone.
+//! The record goes last. An address is free only when the last object that bore it is gone; rules that led to it go
+//! afterwards, and before it is used anew ([`departures`](super::departures)).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use netd_model::desired::FlowFilter;
@@ -99,23 +101,21 @@ impl Engine {
         ops: Vec<Op>,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), EngineError> {
-        let rules = endpoints
-            .iter()
-            .filter(|endpoint| !endpoint.ports.is_empty() || !endpoint.opened.is_empty());
-        let rules = rules
-            .map(|endpoint| RulesetChange::RemoveEndpoint(endpoint.id))
-            .collect();
-        // Everything is tried; the first refusal is told.
-        let unfiltered = self.rules.change(rules).await.map_err(EngineError::from);
-        watch.lap(Part::Firewall);
-        let removed = self.apply(ops).await;
+        self.apply(ops).await?;
         watch.lap(Part::Kernel);
         // The next one with the address would get what was tracked for this one.
         let leases = endpoints.iter().flat_map(|endpoint| &endpoint.leases);
-        let stale = leases.map(|lease| FlowFilter::OfAddress(lease.address));
-        self.forget_flows(stale.collect()).await;
-        watch.lap(Part::Flows);
-        unfiltered.and(removed)
+        let addresses: Vec<IpAddr> = leases.map(|lease| lease.address).collect();
+        let stale = addresses.iter().copied().map(FlowFilter::OfAddress);
+        let stale = stale.collect();
+        let rules = endpoints
+            .iter()
+            .filter(|endpoint| !endpoint.ports.is_empty() || !endpoint.opened.is_empty());
+        let rules: Vec<RulesetChange> = rules
+            .map(|endpoint| RulesetChange::RemoveEndpoint(endpoint.id))
+            .collect();
+        self.depart(rules, addresses, stale);
+        Ok(())
     }
 
     /// The last step: ports, addresses and the record itself.

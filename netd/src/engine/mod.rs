@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`], [`attach`] and [`detach`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`], [`attach`], [`detach`] and [`departures`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
 mod error;
@@ -19,6 +19,7 @@ mod attach;
 mod choose;
 mod companions;
 mod containers;
+mod departures;
 mod detach;
 mod ending;
 mod forwarding;
@@ -95,7 +96,8 @@ pub struct Engine {
     /// Routes and uplinks are changed one after another; taken before a network.
     routes: tokio::sync::Mutex<()>,
     /// Rung when something is left to do that a full reconcile will find.
-    leftovers: Notify,
+    leftovers: Arc<Notify>,
+    departures: Arc<departures::Departures>,
     debts: Mutex<ports::Debts>,
     relays: relay::Relays,
     counts: Counts,

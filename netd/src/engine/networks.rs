@@ -182,14 +182,16 @@ impl Engine {
         let ops = diff(&KernelState::default(), &before, self.instance);
         self.apply(ops).await?;
         watch.lap(Part::Kernel);
-        self.rules
-            .change(vec![RulesetChange::RemoveNetwork(id)])
-            .await?;
-        watch.lap(Part::Firewall);
+        self.depart(
+            vec![RulesetChange::RemoveNetwork(id)],
+            Vec::new(),
+            Vec::new(),
+        );
         let forgotten = self
             .turns
             .take(move |ledger| ledger.commit(&[Change::RemoveNetwork(id)]));
         forgotten.await??;
+        watch.lap(Part::Outcome);
         watch.end();
         Ok(())
     }

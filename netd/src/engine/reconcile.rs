@@ -69,6 +69,7 @@ impl Engine {
         // given to another while rules of its last holder do.
         match self.rules.restore(rules).await {
             Ok(drift) => {
+                self.departures.restored();
                 outcome.repairs += drift.len() as u64;
                 outcome.drift = drift;
                 self.set_links(desired, &mut outcome).await?;

@@ -52,12 +52,28 @@ impl Rules {
         &self,
         changes: Vec<RulesetChange>,
     ) -> Result<(), Arc<FirewallError>> {
-        if changes.is_empty() {
-            return Ok(());
+        self.ask(changes).await
+    }
+
+    /// As [`Rules::change`], asked for by the call itself: what is asked for later comes later.
+    ///
+    /// # Errors
+    /// As [`Rules::change`].
+    pub(super) fn ask(
+        &self,
+        changes: Vec<RulesetChange>,
+    ) -> impl Future<Output = Result<(), Arc<FirewallError>>> + Send + use<> {
+        let asked = (!changes.is_empty()).then(|| {
+            let (answer, result) = oneshot::channel();
+            let _ = self.jobs.send(Job::Change(changes, answer));
+            result
+        });
+        async {
+            match asked {
+                Some(result) => result.await.unwrap_or_else(|_| Err(gone())),
+                None => Ok(()),
+            }
         }
-        let (answer, result) = oneshot::channel();
-        let _ = self.jobs.send(Job::Change(changes, answer));
-        result.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Replaces the whole wish, compares the kernel's rules with it and restores what differs; says what did.

@@ -37,14 +37,12 @@ pub(super) enum Phase {
     Resolver,
     /// The firewall, together with what others change meanwhile.
     Firewall,
-    /// The kernel's links, addresses and routes.
+    /// The kernel's links, addresses and routes, and beside them the container's files.
     Kernel,
     /// The flows that are forgotten.
     Flows,
     /// The outcome on disk, and in the names.
     Outcome,
-    /// The container's files.
-    Files,
 }
 
 const OPERATIONS: [(Operation, &str); 4] = [
@@ -53,7 +51,7 @@ const OPERATIONS: [(Operation, &str); 4] = [
     (Operation::Create, "create"),
     (Operation::Remove, "remove"),
 ];
-const PHASES: [(Phase, &str); 10] = [
+const PHASES: [(Phase, &str); 9] = [
     (Phase::Whole, "whole"),
     (Phase::Wait, "wait"),
     (Phase::Intent, "intent"),
@@ -63,7 +61,6 @@ const PHASES: [(Phase, &str); 10] = [
     (Phase::Kernel, "kernel"),
     (Phase::Flows, "flows"),
     (Phase::Outcome, "outcome"),
-    (Phase::Files, "files"),
 ];
 
 /// Cells per doubling, and cells in all: from 1 microsecond to 2^27, two minutes.

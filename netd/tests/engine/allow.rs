@@ -16,6 +16,7 @@ fn two() -> (Bench, NetworkId, NetworkId) {
 }
 
 fn allowed(bench: &Bench) -> Vec<String> {
+    bench.settle();
     assert_eq!(
         bench.world.rules().allowed,
         bench.look(|state| state.allowances().collect())

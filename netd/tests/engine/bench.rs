@@ -252,6 +252,15 @@ impl Bench {
         result.expect("done in time")
     }
 
+    /// Waits until what was acknowledged is done, or the daemon is dead.
+    pub(crate) fn settle(&self) {
+        self.until("all removals are done", |bench| {
+            let engine = bench.daemon.as_ref().map(|(_, engine)| engine);
+            let dead = bench.world.fuel().check().is_err();
+            dead || engine.is_none_or(|engine| engine.departing() == 0)
+        });
+    }
+
     /// Begins something beside others.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
@@ -310,6 +319,7 @@ impl Bench {
 
     /// All that must be as before when everything was removed.
     pub(crate) fn baseline(&self) -> Baseline {
+        self.settle();
         let mut rules = self.world.rules();
         // Forwarding of IPv6, once on, stays on, and with it that strangers are not forwarded.
         rules.host.drop_forwarded_v6 = false;

@@ -58,6 +58,7 @@ fn die_everywhere(before: &[Step], script: &[Step], killing: Killing) {
             .iter()
             .take_while(|step| take(&bench, step).is_ok())
             .count();
+        bench.settle();
         let survived = bench.world.fuel().check().is_ok();
         let context = format!("killed at step {fuel} of {script:?} ({acknowledged} acknowledged)");
         bench.kill();

@@ -10,6 +10,7 @@ use crate::bench::Bench;
 
 /// Compares everything with everything, and says what does not fit.
 pub(crate) fn check(bench: &Bench, context: &str) {
+    bench.settle();
     let complaints: Vec<String> = bench
         .look(|state| {
             let mut complaints = Vec::new();
