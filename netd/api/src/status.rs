@@ -48,6 +48,9 @@ pub struct Status {
     /// What others do that packets of containers suffer from, each with where, and what to do.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Removals that were acknowledged and whose firewall rules are still being removed.
+    #[serde(default)]
+    pub departing: usize,
     /// Where the time of requests went since the start.
     #[serde(default)]
     pub timings: Vec<Timing>,

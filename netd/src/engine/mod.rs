@@ -213,6 +213,7 @@ impl Engine {
                 .collect(),
             problems: self.problems(),
             warnings: self.warnings.all(),
+            departing: self.departing(),
             timings: self.timings.report(),
         };
         self.look(move |state| {

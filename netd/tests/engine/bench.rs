@@ -39,6 +39,7 @@ pub(crate) struct TestJournal {
 pub(crate) struct Disk {
     full: Arc<AtomicBool>,
     room: Arc<AtomicI64>,
+    in_haste: Arc<AtomicBool>,
     broken_promises: Arc<Mutex<Vec<String>>>,
 }
 
@@ -47,6 +48,11 @@ impl Disk {
     pub(crate) fn fill_after(&self, commits: i64) {
         self.room.store(commits, Ordering::SeqCst);
         self.full.store(true, Ordering::SeqCst);
+    }
+
+    /// While in haste, nobody looks at the whole machine before and after each commit.
+    pub(crate) fn hasten(&self, in_haste: bool) {
+        self.in_haste.store(in_haste, Ordering::SeqCst);
     }
 
     /// There is room again.
@@ -62,6 +68,9 @@ impl Disk {
 impl TestJournal {
     /// I1: no address is in the kernel that is not leased.
     fn check_leases(&self, moment: &str) {
+        if self.disk.in_haste.load(Ordering::SeqCst) {
+            return;
+        }
         let leased: BTreeSet<IpAddr> = self.leases.values().flatten().copied().collect();
         for (netns, sandbox) in self.world.snapshot().sandboxes {
             let interfaces = sandbox.interfaces.values();

@@ -18,6 +18,7 @@ mod others;
 mod peace;
 mod random;
 mod routes;
+mod scale;
 mod steps;
 mod template;
 mod update;

@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-use crate::{Host, Machine};
+use crate::{Host, Machine, eventually};
 
 /// Environment variable that names the firewall of every host that is not put on one, for a run of the same scenarios
 /// on another: `iptables` or `nftables`.
@@ -54,6 +54,7 @@ impl Host {
     #[track_caller]
     #[must_use]
     pub fn firewall(&self) -> Firewall {
+        self.settle();
         match self.status()["firewall"].as_str() {
             Some(text) if text.starts_with("nftables") => Firewall::Nftables,
             _ => Firewall::Iptables,
@@ -102,6 +103,27 @@ impl Host {
             Firewall::Nftables => self.elements("set", "bridges").len(),
             _ => self.count("filter", |rule| rule.contains("STAGE-2 -o")),
         }
+    }
+
+    /// Rules of all tables, once the daemon, if there is one, has done what it has acknowledged.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[track_caller]
+    #[must_use]
+    pub fn all_rules(&self) -> Vec<String> {
+        self.settle();
+        Machine::all_rules(self)
+    }
+
+    /// A removal is acknowledged before iptables has removed its rules.
+    #[track_caller]
+    fn settle(&self) {
+        eventually("the daemon to have removed what is cut off", || {
+            let ran = self.net(&["status", "--json"]);
+            let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+            (status["departing"].as_u64().unwrap_or(0) == 0).then_some(())
+        });
     }
 
     fn count(&self, table: &str, wanted: impl Fn(&String) -> bool) -> usize {
