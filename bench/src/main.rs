@@ -9,8 +9,11 @@ use netd_bench::{report, run};
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let (facts, results) = run::run(&options)?;
-    let page = report::write(&options.out, &facts, &results)?;
+    let mut page = String::new();
+    run::run(&options, |facts, results| {
+        page = report::write(&options.out, facts, results)?;
+        Ok(())
+    })?;
     // A reader that went away, as in `| head`, is no failure.
     let _ = std::io::stdout().write_all(page.as_bytes());
     Ok(())

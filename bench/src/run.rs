@@ -1,5 +1,7 @@
 //! One run from the beginning to the end.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 
 use crate::facts::Facts;
@@ -12,7 +14,7 @@ use crate::lanes::limit::Limit;
 use crate::lanes::netavark::Netavark;
 use crate::lanes::netd::{Backend, Netd};
 use crate::measure::Measure;
-use crate::measures::{beside, crowd, daemon, flows, names, parallel, ports, steps};
+use crate::measures::{Effort, beside, crowd, daemon, flows, names, parallel, ports, steps};
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::results::Results;
@@ -24,15 +26,15 @@ struct Field<'a> {
     missing: Vec<(&'static str, String)>,
 }
 
-/// Measures everything.
+/// Measures everything. After each group of measurements `save` is given what there is so far: a run that is ended early
+/// has not been for nothing.
 ///
 /// # Errors
-/// When not even bare netlink and netd can be set up, or the peers that were asked for cannot be fetched.
-pub fn run(options: &Options) -> Result<(Facts, Results)> {
+/// When not even bare netlink and netd can be set up, the peers that were asked for cannot be fetched, or `save` fails.
+pub fn run(options: &Options, mut save: impl FnMut(&Facts, &Results) -> Result<()>) -> Result<()> {
     let effort = options.effort();
     let found = Peers::find(options)?;
     let mut facts = Facts::look();
-    let mut results = Results::default();
     let mut field = Field {
         peers: options.with_peers().then_some(&found),
         missing: Vec::new(),
@@ -40,34 +42,84 @@ pub fn run(options: &Options) -> Result<(Facts, Results)> {
     if options.with_peers() {
         facts.versions.extend(found.versions());
     }
-    say("attach, detach, create, remove, ports");
-    let mut lanes = field.lanes()?;
-    let own = lanes.len().min(OWN);
-    lanes.insert(own, Box::new(Cli::new()?));
-    steps::run(&mut lanes, &effort, &mut results);
-    ports::run(&mut lanes, &effort, &mut results);
-    lanes.remove(own);
-    say("several callers, many containers");
-    parallel::run(&mut lanes, &effort, &mut results);
-    drop(lanes);
-    let mut lanes = field.lanes()?;
-    crowd::run(&mut lanes, &effort, &mut results);
-    drop(lanes);
-    say("connections");
-    let mut lanes = field.lanes()?;
-    flows::run(&mut lanes, &effort, &mut results);
-    drop(lanes);
-    let mut lanes = field.lanes()?;
-    beside::run(&mut lanes, &effort, &mut results);
-    drop(lanes);
-    say("names");
-    names::run((&found, field.peers), &effort, &mut results);
-    say("the daemon");
-    daemon::run(&effort, &mut results);
-    for (name, why) in &field.missing {
-        results.absent((Measure::Attach, 1), name, why);
+    let start = Instant::now();
+    let mut results = Results::default();
+    for group in Group::ALL {
+        say(&format!(
+            "{:>4} s: {}",
+            start.elapsed().as_secs(),
+            group.title()
+        ));
+        match group {
+            Group::Names => names::run((&found, field.peers), &effort, &mut results),
+            Group::Daemon => daemon::run(&effort, &mut results),
+            other => other.on_lanes(&mut field, (&effort, &mut results))?,
+        }
+        for (name, why) in &field.missing {
+            results.absent((Measure::Attach, 1), name, why);
+        }
+        save(&facts, &results)?;
     }
-    Ok((facts, results))
+    Ok(())
+}
+
+/// Measurements that share their lanes.
+#[derive(Clone, Copy)]
+enum Group {
+    Steps,
+    Parallel,
+    Crowd,
+    Flows,
+    Beside,
+    Names,
+    Daemon,
+}
+
+impl Group {
+    const ALL: [Self; 7] = [
+        Self::Steps,
+        Self::Parallel,
+        Self::Crowd,
+        Self::Flows,
+        Self::Beside,
+        Self::Names,
+        Self::Daemon,
+    ];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Steps => "attach, detach, create, remove, ports",
+            Self::Parallel => "several callers",
+            Self::Crowd => "many containers",
+            Self::Flows => "established connections",
+            Self::Beside => "many published ports",
+            Self::Names => "names",
+            Self::Daemon => "memory and restarts",
+        }
+    }
+
+    fn on_lanes(
+        self,
+        field: &mut Field<'_>,
+        (effort, results): (&Effort, &mut Results),
+    ) -> Result<()> {
+        let mut lanes = field.lanes()?;
+        match self {
+            Self::Steps => {
+                let own = lanes.len().min(OWN);
+                lanes.insert(own, Box::new(Cli::new()?));
+                steps::run(&mut lanes, effort, results);
+                ports::run(&mut lanes, effort, results);
+            }
+            Self::Parallel => parallel::run(&mut lanes, effort, results),
+            Self::Crowd => crowd::run(&mut lanes, effort, results),
+            Self::Flows => flows::run(&mut lanes, effort, results),
+            Self::Beside => beside::run(&mut lanes, effort, results),
+            // These have daemons of their own.
+            Self::Names | Self::Daemon => {}
+        }
+        Ok(())
+    }
 }
 
 /// Number of lanes that need no peer.
@@ -122,5 +174,5 @@ impl Field<'_> {
 
 /// Tells whoever waits what is done now.
 fn say(what: &str) {
-    eprintln!("measuring: {what}");
+    eprintln!("{what}");
 }
