@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use netd_kernel::fake::Fuel;
+use netd_model::Sandbox;
 use netd_model::container::Anchor;
 
 use crate::bench::Bench;
@@ -118,10 +119,19 @@ fn settle(bench: &Bench, context: &str) {
     bench.until("every end is noticed", |bench| {
         let living = world.snapshot().sandboxes;
         let pinned = world.pinned();
+        let inside = world.clone();
         bench.look(move |state| {
             let sandboxes = state.containers().filter_map(|c| c.sandbox.as_ref());
-            let known: Vec<_> = sandboxes.map(|sandbox| sandbox.netns).collect();
-            pinned.len() == known.len() && known.iter().all(|netns| living.contains_key(netns))
+            let known: Vec<_> = sandboxes.collect();
+            // The daemon's own pin keeps a namespace whose end it has not been told of yet.
+            let is_held = |sandbox: &Sandbox| match &sandbox.anchor {
+                Anchor::Process(process) => inside.netns_of(process.pid) == Some(sandbox.netns),
+                Anchor::Path(_) => true,
+            };
+            pinned.len() == known.len()
+                && known
+                    .iter()
+                    .all(|one| living.contains_key(&one.netns) && is_held(one))
         }) && bench
             .wait(bench.engine().reconcile())
             .is_ok_and(|repairs| repairs == 0)

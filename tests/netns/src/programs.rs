@@ -13,6 +13,7 @@ pub const NEEDED: &[(&str, &str)] = &[
     ("iptables-restore", "iptables"),
     ("nft", "nftables"),
     ("dig", "bind9-dnsutils"),
+    ("dnsperf", "dnsperf"),
     ("conntrack", "conntrack"),
     ("socat", "socat"),
     ("busybox", "busybox"),
