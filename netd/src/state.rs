@@ -5,10 +5,12 @@
 
 mod apply;
 mod companions;
+mod lookup;
 mod ports;
 mod routes;
 mod uplinks;
 
+pub use lookup::LookupError;
 pub use ports::{EPHEMERAL, PortTable};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,15 +51,6 @@ pub struct State {
     peer_routes: BTreeMap<Subnet, Arc<PeerRoute>>,
     uplinks: BTreeMap<IfName, Arc<Uplink>>,
     next_rank: u64,
-}
-
-/// A word fits no object, or several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LookupError {
-    /// Nothing of that name or id.
-    Unknown,
-    /// A prefix of these ids.
-    Ambiguous(Vec<String>),
 }
 
 impl State {
@@ -314,61 +307,5 @@ impl State {
             .values()
             .filter(|endpoint| endpoint.phase != Phase::Detaching)
             .count()
-    }
-
-    /// The network that a user means by a name, an id or the beginning of an id.
-    ///
-    /// # Errors
-    /// [`LookupError`] when nothing or several fit.
-    pub fn find_network(&self, word: &str) -> Result<&Arc<Network>, LookupError> {
-        if let Some(network) = NetworkName::new(word)
-            .ok()
-            .and_then(|name| self.network_named(&name))
-        {
-            return Ok(network);
-        }
-        by_prefix(word, self.networks.values(), |network| {
-            network.id.to_string()
-        })
-    }
-
-    /// The container that a user means by a name, an id or the beginning of an id.
-    ///
-    /// # Errors
-    /// [`LookupError`] when nothing or several fit.
-    pub fn find_container(&self, word: &str) -> Result<&Arc<Container>, LookupError> {
-        if let Some(container) = ContainerName::new(word)
-            .ok()
-            .and_then(|name| self.container_named(&name))
-        {
-            return Ok(container);
-        }
-        by_prefix(word, self.containers.values(), |container| {
-            container.id.to_string()
-        })
-    }
-}
-
-fn by_prefix<'a, T>(
-    word: &str,
-    all: impl Iterator<Item = &'a Arc<T>>,
-    id: impl Fn(&T) -> String,
-) -> Result<&'a Arc<T>, LookupError> {
-    let is_prefix =
-        !word.is_empty() && word.len() <= 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    if !is_prefix {
-        return Err(LookupError::Unknown);
-    }
-    let word = word.to_ascii_lowercase();
-    let fitting: Vec<&'a Arc<T>> = all.filter(|object| id(object).starts_with(&word)).collect();
-    match fitting[..] {
-        [] => Err(LookupError::Unknown),
-        [one] => Ok(one),
-        _ => Err(LookupError::Ambiguous(
-            fitting
-                .iter()
-                .map(|object| id(object)[..12].to_owned())
-                .collect(),
-        )),
     }
 }
