@@ -233,9 +233,18 @@ impl Entrance {
     }
 }
 
+/// A command line for the report, which is for other machines, too: without the folder of the program.
+fn shown(program: &str, arguments: &[&str]) -> String {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    std::iter::once(name)
+        .chain(arguments.iter().copied())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 fn timed(argv: &[&str], environment: &[(&str, &str)], input: &[u8]) -> Result<(Duration, Vec<u8>)> {
     let (program, arguments) = argv.split_first().context("empty command line")?;
-    let line = argv.join(" ");
+    let line = shown(program, arguments);
     let start = Instant::now();
     let mut child = Command::new(PathBuf::from(program))
         .args(arguments)
