@@ -37,7 +37,7 @@ pub use host::{CONFIG_FILE, Host, HostOptions};
 pub use lab::Lab;
 pub use machine::Machine;
 pub use process::{Background, Ran};
-pub use wait::{eventually, within};
+pub use wait::{eventually, stands_still, within};
 
 /// Ends the test with a sentence when something that the test itself needs went wrong.
 pub trait OrFail<T> {

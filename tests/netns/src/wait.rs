@@ -17,6 +17,22 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, look)
 }
 
+/// Waits until what `look` sees stays the same for `span`: what was on its way has arrived, and nothing follows.
+///
+/// # Panics
+/// With `what` if it still changes after [`PATIENCE`].
+#[track_caller]
+pub fn stands_still<T: PartialEq>(what: &str, span: Duration, mut look: impl FnMut() -> T) {
+    let (mut seen, mut since) = (look(), Instant::now());
+    eventually(what, || {
+        let now = look();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+        (since.elapsed() >= span).then_some(())
+    });
+}
+
 /// Looks until `look` finds something, for at most `patience`.
 ///
 /// # Panics

@@ -49,39 +49,25 @@ fn inside(lab: &Lab, line: &str) {
 #[test]
 fn s13_an_address_of_the_other_subnet_taken_by_hand_does_not_get_through() {
     let (lab, victim) = scene();
+    let by_both_sources = || {
+        for sent in [
+            ("own source", ",bind=172.17.0.2"),
+            ("taken source", ",bind=172.18.0.99"),
+        ] {
+            send(&lab, "attacker", &victim, sent);
+        }
+    };
     inside(&lab, "ip address add 172.18.0.99/16 dev eth0");
     // On the wire of the wrong bridge nobody answers to the victim's address.
     send(&lab, "attacker", &victim, ("wrong wire", ""));
     // By way of the gateway, with both addresses as source.
     inside(&lab, &format!("ip route add {victim}/32 via 172.17.0.1"));
-    send(
-        &lab,
-        "attacker",
-        &victim,
-        ("own source", ",bind=172.17.0.2"),
-    );
-    send(
-        &lab,
-        "attacker",
-        &victim,
-        ("taken source", ",bind=172.18.0.99"),
-    );
+    by_both_sources();
     // Even when forwarding is let through by policy, and the host checks no source.
     let _ = lab.h1.exec(&["iptables", "-P", "FORWARD", "ACCEPT"]).ok();
     let unchecked = "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done";
     let _ = lab.h1.sh(unchecked).ok();
-    send(
-        &lab,
-        "attacker",
-        &victim,
-        ("own source", ",bind=172.17.0.2"),
-    );
-    send(
-        &lab,
-        "attacker",
-        &victim,
-        ("taken source", ",bind=172.18.0.99"),
-    );
+    by_both_sources();
     // As the other bridge's gateway, whom everybody there believes.
     inside(&lab, "ip address add 172.18.0.1/32 dev eth0");
     send(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netns_tests::firewall::FLUSH;
 use netns_tests::host::SOCKET;
-use netns_tests::{Lab, eventually, within};
+use netns_tests::{Lab, eventually, stands_still, within};
 
 /// A host with the networks `front`, `back` and `other`, and on each a container named after it that tells every
 /// caller on port 7000 its address.
@@ -112,6 +112,9 @@ fn s14_it_survives_a_kill_and_a_flush_and_goes_with_its_network() {
     assert!(surplus.is_empty(), "{surplus:#?}");
 }
 
+/// For how long a flow that says something every 50 ms is silent before it counts as ended.
+pub(crate) const TEN_BEATS: Duration = Duration::from_millis(500);
+
 #[test]
 fn s14_deny_ends_a_flow_that_is_under_way() {
     let lab = three_networks();
@@ -134,12 +137,7 @@ fn s14_deny_ends_a_flow_that_is_under_way() {
     };
     goes_on(0);
     let _ = lab.h1.net(&["deny", "front", "back"]).ok();
-    // What had arrived may still be on its way into the file; then ten beats pass without a word.
-    eventually("the flow to stand still", || {
-        let seen = count();
-        std::thread::sleep(Duration::from_millis(500));
-        (count() == seen).then_some(())
-    });
+    stands_still("the flow to stand still", TEN_BEATS, count);
     let _ = lab.h1.net(&["allow", "front", "back"]).ok();
     goes_on(count());
 }

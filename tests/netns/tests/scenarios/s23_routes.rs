@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use netns_tests::firewall::FLUSH;
-use netns_tests::{Host, eventually, within};
+use netns_tests::{Host, eventually, stands_still, within};
 
+use crate::s14_allowed_networks::TEN_BEATS;
 use crate::two_hosts::{TwoHosts, seen_as, seen_from, teller};
 
 const FIRST: &str = "192.168.100.0/24";
@@ -298,11 +299,7 @@ fn s23_a_flow_ends_with_its_route() {
     let count = || h2.read("/run/lab/flow").lines().count();
     eventually("the flow to go on", || (count() > 5).then_some(()));
     let _ = h1.net(&["route", "rm", SECOND]).ok();
-    eventually("the flow to stand still", || {
-        let seen = count();
-        std::thread::sleep(Duration::from_millis(500));
-        (count() == seen).then_some(())
-    });
+    stands_still("the flow to stand still", TEN_BEATS, count);
     let _ = h1.net(&["route", "add", SECOND, "via", "10.0.0.208"]).ok();
     let seen = count();
     eventually("the flow to go on", || (count() > seen + 5).then_some(()));
