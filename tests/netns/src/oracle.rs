@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{Machine, OrFail, Ran};
+use crate::{Machine, OrFail, Ran, eventually};
 
 /// Seconds after which a try to connect counts as lost. Between namespaces a packet takes microseconds.
 const LOST_AFTER_SECONDS: &str = "2";
@@ -39,6 +39,17 @@ impl Machine {
             .filter(|name| *name != "lo")
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Waits until just these links are there: what is cut off is deleted within a second, after the answer.
+    ///
+    /// # Panics
+    /// When others are still there after [`crate::wait::PATIENCE`].
+    #[track_caller]
+    pub fn comes_back_to(&self, links: &BTreeSet<String>) {
+        eventually(&format!("just the links {links:?}"), || {
+            (self.link_names() == *links).then_some(())
+        });
     }
 
     /// Facts about one link, with its addresses in `addr_info`; `None` if it is not there.

@@ -60,7 +60,7 @@ fn s16_a_network_from_a_configuration() {
     let _ = net(&lab, "prune -f --filter label=team=red").ok();
     assert_eq!(lab.h1.inspect("conf")["Name"], "conf");
     let _ = net(&lab, "rm conf").ok();
-    assert_eq!(lab.h1.link_names(), links);
+    lab.h1.comes_back_to(&links);
 }
 
 #[test]

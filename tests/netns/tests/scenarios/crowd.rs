@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use netns_tests::{Lab, eventually};
+use netns_tests::Lab;
 
 const CALLERS: usize = 8;
 const EACH: usize = 8;
@@ -61,9 +61,7 @@ fn sixty_four_containers_by_eight_callers_are_all_right() {
     let ran = h1.exec_with(&["sh", "-c", &stop], &environment, b"").ok();
     assert_eq!((ran.text(), ran.stderr.trim()), ("", ""), "{ran}");
     assert_eq!(h1.all_rules(), rules);
-    eventually("the links of the crowd to be gone", || {
-        (h1.link_names() == links).then_some(())
-    });
+    h1.comes_back_to(&links);
 }
 
 #[test]
