@@ -3,7 +3,7 @@
 //!
 //! It gets sockets that are already open, and knows nothing of namespaces, kernel objects or the store. Reading
 //! order: what may be asked ([`Directory`], [`NetworkZone`], [`View`]), who answers ([`Resolver`]), then below it one
-//! query's way: `udp` and `tcp` (loops and their bounds), `question`, `answer`, `reply`, and `forward`.
+//! query's way: `udp` with `batch`, and `tcp` (loops and their bounds), `question`, `answer`, `reply`, and `forward`.
 //!
 //! # hickory
 //! hickory-proto checks what upstreams send, and hickory-server's message types answer all that is no standard query.
@@ -21,6 +21,7 @@ mod directory;
 mod resolver;
 
 mod answer;
+mod batch;
 mod irregular;
 mod question;
 mod reply;

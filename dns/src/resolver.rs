@@ -146,7 +146,7 @@ impl Resolver {
         }
     }
 
-    /// Begins to answer on a sandbox's sockets; may be called from any thread.
+    /// Begins to answer on a sandbox's sockets, which are those of an IPv4 address; may be called from any thread.
     ///
     /// # Errors
     /// [`ServeError`] when the sandbox is served already or a socket is not accepted. Both sockets are closed then.
@@ -169,6 +169,10 @@ impl Resolver {
             }
         };
         let _inside = self.runtime.enter();
+        if !udp.local_addr().is_ok_and(|address| address.is_ipv4()) {
+            let other = io::Error::new(io::ErrorKind::InvalidInput, "it is none of IPv4");
+            return Err(refused("udp")(other));
+        }
         udp.set_nonblocking(true).map_err(refused("udp"))?;
         tcp.set_nonblocking(true).map_err(refused("tcp"))?;
         let udp = tokio::net::UdpSocket::from_std(udp).map_err(refused("udp"))?;

@@ -4,22 +4,19 @@
 //! The loop holds no buffer while it waits: a thousand idle sandboxes cost a thousand small tasks.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 
 use crate::answer::{Scope, Step, Transport};
+use crate::batch;
 use crate::question::Question;
 use crate::reply::{self, Code};
 use crate::resolver::Sandbox;
 use crate::view::{Forwarding, Upstreams};
 
-/// Longest query in bytes: a name, its EDNS, and room for cookies and padding.
-const QUERY_MAX_BYTES: usize = 2048;
-/// Queries answered before other tasks get their turn.
-const BATCH: usize = 64;
 /// Pause after an error of the socket itself, so that a lasting one does not take a whole core.
 pub(crate) const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
@@ -44,7 +41,6 @@ pub(crate) async fn serve(sandbox: Arc<Sandbox>, socket: UdpSocket) {
 
 /// Answers what is in the socket's queue, one batch at most.
 fn answer_waiting(sandbox: &Arc<Sandbox>, socket: &Arc<UdpSocket>) -> io::Result<()> {
-    let mut packet = [0; QUERY_MAX_BYTES];
     let mut out = Vec::with_capacity(usize::from(crate::question::PLAIN_UDP_BYTES));
     let names = sandbox.common.directory.snapshot();
     let view = sandbox.view.load();
@@ -53,19 +49,18 @@ fn answer_waiting(sandbox: &Arc<Sandbox>, socket: &Arc<UdpSocket>) -> io::Result
         view: &view,
         counters: &sandbox.common.counters,
     };
-    for _ in 0..BATCH {
-        let (length, client) = socket.try_recv_from(&mut packet)?;
-        match scope.answer(&packet[..length], Transport::Udp, &mut out) {
-            Step::Reply => send(socket, &out, client),
+    batch::answer_waiting(socket, |packet, client, answers| {
+        match scope.answer(packet, Transport::Udp, &mut out) {
+            Step::Reply => answers.push(&out, client),
             Step::Ignore => {}
             Step::Forward(question) => {
                 if let Forwarding::To(upstreams) = &view.forwarding {
+                    let client = SocketAddrV4::from(client).into();
                     forward(sandbox, socket, upstreams.clone(), (question, client));
                 }
             }
         }
-    }
-    Ok(())
+    })
 }
 
 /// Sends an answer, or drops it where the client does not read: it will ask again, and others are waiting.

@@ -15,6 +15,8 @@ mod names;
 mod protocol;
 
 #[cfg(test)]
+mod crowds;
+#[cfg(test)]
 mod forwarding;
 #[cfg(test)]
 mod hostile;
