@@ -49,6 +49,14 @@ pub enum Measure {
     RestartSteps,
     /// Memory of the daemon.
     Memory,
+    /// Make a network beside many others, by their number.
+    CreateAmong,
+    /// Attach the first container of a network beside many others, by their number.
+    AttachAmong,
+    /// A restart with many networks, by their number.
+    RestartAmong,
+    /// Memory with many networks, by their number.
+    MemoryAmong,
 }
 
 /// Whether small or large figures are good.
@@ -76,6 +84,9 @@ pub struct Words {
     /// What is measured and how.
     pub note: &'static str,
 }
+
+/// What the measures of scale have on their axis.
+const NETWORKS: &str = "networks of ten containers";
 
 impl Measure {
     /// How it is told.
@@ -207,6 +218,30 @@ impl Measure {
                 "MiB",
                 Some("containers and ten times as many ports"),
             ),
+            Self::CreateAmong => (
+                "create-among",
+                "Create a network beside many",
+                "ms",
+                Some(NETWORKS),
+            ),
+            Self::AttachAmong => (
+                "attach-among",
+                "Attach beside many networks",
+                "ms",
+                Some(NETWORKS),
+            ),
+            Self::RestartAmong => (
+                "restart-among",
+                "Restart of the daemon with many networks",
+                "ms",
+                Some(NETWORKS),
+            ),
+            Self::MemoryAmong => (
+                "memory-among",
+                "Memory of the daemon with many networks (resident)",
+                "MiB",
+                Some(NETWORKS),
+            ),
         }
     }
 
@@ -263,7 +298,10 @@ impl Measure {
             Self::RestartSteps => {
                 "What was not in the kernel as it is in the record, after a restart on what was left."
             }
-            Self::Memory => "VmRSS (proc(5)) of its process.",
+            Self::Memory | Self::MemoryAmong => "VmRSS (proc(5)) of its process.",
+            Self::CreateAmong => "Only with --scale in a whole run.",
+            Self::AttachAmong => "The first container of the network made just before.",
+            Self::RestartAmong => "As above: after `kill -9`, until it says that it is ready.",
         }
     }
 

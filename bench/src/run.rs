@@ -14,7 +14,7 @@ use crate::lanes::limit::Limit;
 use crate::lanes::netavark::Netavark;
 use crate::lanes::netd::{Backend, Netd};
 use crate::measure::Measure;
-use crate::measures::{Effort, beside, crowd, daemon, flows, names, parallel, ports, steps};
+use crate::measures::{Effort, beside, crowd, daemon, flows, names, parallel, ports, scale, steps};
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::results::Results;
@@ -53,6 +53,7 @@ pub fn run(options: &Options, mut save: impl FnMut(&Facts, &Results) -> Result<(
         match group {
             Group::Names => names::run((&found, field.peers), &effort, &mut results),
             Group::Daemon => daemon::run(&effort, &mut results),
+            Group::Scale => scale::run(&effort, &mut results),
             other => other.on_lanes(&mut field, (&effort, &mut results))?,
         }
         for (name, why) in &field.missing {
@@ -73,10 +74,11 @@ enum Group {
     Beside,
     Names,
     Daemon,
+    Scale,
 }
 
 impl Group {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Steps,
         Self::Parallel,
         Self::Crowd,
@@ -84,6 +86,7 @@ impl Group {
         Self::Beside,
         Self::Names,
         Self::Daemon,
+        Self::Scale,
     ];
 
     fn title(self) -> &'static str {
@@ -95,6 +98,7 @@ impl Group {
             Self::Beside => "many published ports",
             Self::Names => "names",
             Self::Daemon => "memory and restarts",
+            Self::Scale => "many networks",
         }
     }
 
@@ -116,7 +120,7 @@ impl Group {
             Self::Flows => flows::run(&mut lanes, effort, results),
             Self::Beside => beside::run(&mut lanes, effort, results),
             // These have daemons of their own.
-            Self::Names | Self::Daemon => {}
+            Self::Names | Self::Daemon | Self::Scale => {}
         }
         Ok(())
     }

@@ -48,10 +48,18 @@ impl Netd {
     /// # Errors
     /// When the network cannot be made, or netd has another firewall than it was told.
     pub fn new(backend: Backend) -> Result<Self> {
+        Self::with_flags(backend, &[])
+    }
+
+    /// The same with further flags for the daemon.
+    ///
+    /// # Errors
+    /// As [`Netd::new`].
+    pub fn with_flags(backend: Backend, flags: &[&str]) -> Result<Self> {
         let word = backend.name();
         let ground = Ground::new(HostOptions {
             config: format!(r#"{{"firewall-backend": "{word}"}}"#),
-            flags: vec![],
+            flags: flags.iter().copied().map(str::to_owned).collect(),
         });
         ground.lab.h1.start();
         let client = Client::new(&ground.lab.h1.path(SOCKET));

@@ -112,7 +112,7 @@ fn count_of(value: u64) -> f64 {
 }
 
 /// Resident memory of the daemon, in MiB.
-fn resident_mib(lane: &mut Netd) -> Result<f64> {
+pub(super) fn resident_mib(lane: &mut Netd) -> Result<f64> {
     let host = &lane.ground().lab.h1;
     resident(&host.read(&format!("/proc/{}/status", host.daemon_pid())))
 }

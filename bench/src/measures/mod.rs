@@ -1,6 +1,7 @@
 //! The measurements. Each takes the lanes, lets them take turns, and notes what they needed.
 //!
-//! Reading order: [`steps`], [`ports`], [`crowd`], [`parallel`], [`beside`], [`flows`], [`names`], [`daemon`].
+//! Reading order: [`steps`], [`ports`], [`crowd`], [`parallel`], [`beside`], [`flows`], [`names`], [`daemon`],
+//! [`scale`].
 
 pub mod steps;
 
@@ -17,6 +18,8 @@ pub mod flows;
 pub mod names;
 
 pub mod daemon;
+
+pub mod scale;
 
 use std::time::{Duration, Instant};
 
@@ -43,6 +46,8 @@ pub struct Effort {
     pub beside: &'static [u32],
     /// Numbers of containers, each with ten ports, at which the daemon is restarted.
     pub restart: &'static [usize],
+    /// Numbers of networks, each of ten containers, at which netd is looked at.
+    pub networks: &'static [usize],
     /// Turns of each lane under load, and restarts.
     pub loads: usize,
     /// How long a lane may take at one place of an axis before it takes no more turns there. It always has one.
@@ -52,6 +57,9 @@ pub struct Effort {
 }
 
 impl Effort {
+    /// Numbers of networks with `--scale`.
+    pub const SCALE: &'static [usize] = &[1, 10, 100, 300, 1000];
+
     /// The whole run.
     pub const FULL: Self = Self {
         rounds: 30,
@@ -61,6 +69,7 @@ impl Effort {
         parallel: 200,
         beside: &[1, 100, 1000, 10_000],
         restart: &[0, 100, 1000],
+        networks: &[],
         loads: 3,
         budget: Duration::from_secs(8),
         load: Duration::from_secs(2),
@@ -85,6 +94,7 @@ impl Effort {
         parallel: 8,
         beside: &[1, 20],
         restart: &[2],
+        networks: &[2],
         loads: 1,
         budget: Duration::from_secs(5),
         load: Duration::from_millis(100),

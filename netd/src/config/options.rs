@@ -21,13 +21,17 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub bridge: Option<IfName>,
     /// Pools that subnets are chosen from, such as base=10.10.0.0/16,size=24
-    #[arg(long, value_name = "base=SUBNET,size=PREFIX")]
+    #[arg(
+        long,
+        alias = "default-address-pool",
+        value_name = "base=SUBNET,size=PREFIX"
+    )]
     pub default_address_pools: Vec<AddressPool>,
     /// Resolver for containers instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
     /// Option line for the containers' resolv.conf
-    #[arg(long, value_name = "OPTION")]
+    #[arg(long, alias = "dns-opt", value_name = "OPTION")]
     pub dns_opts: Vec<String>,
     /// Search domain for the containers' resolv.conf
     #[arg(long, value_name = "DOMAIN")]

@@ -30,6 +30,20 @@ fn s08_the_same_names_work_as_flags() {
 }
 
 #[test]
+fn s08_flags_are_taken_in_the_spelling_of_dockerd_too() {
+    let flags = "--default-address-pool base=10.77.0.0/16,size=24 --dns-opt ndots:2";
+    let lab = Lab::with(HostOptions {
+        config: String::new(),
+        flags: flags.split_whitespace().map(str::to_owned).collect(),
+    });
+    let _ = lab.h1.net(&["create", "app"]).ok();
+    lab.h1.idle("c", "app", &[]);
+    assert!(lab.h1.address_of("c", "app").starts_with("10.77."));
+    let file = lab.h1.in_container("c", &["cat", "/etc/resolv.conf"]).ok();
+    assert!(file.stdout.contains("ndots:2"), "{file}");
+}
+
+#[test]
 fn s09_a_bridge_made_by_hand_is_used_and_never_deleted() {
     let lab = Lab::without_daemon(HostOptions {
         config: r#"{"bridge": "cusbr0"}"#.to_owned(),
