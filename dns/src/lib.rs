@@ -19,6 +19,7 @@ mod zone;
 
 mod directory;
 mod resolver;
+mod thread;
 
 mod answer;
 mod batch;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::directory::Directory;
 use crate::forward::Forwarder;
 use crate::stats::{Counters, Stats};
+use crate::thread::Thread;
 use crate::view::View;
 use crate::{tcp, udp};
 
@@ -125,6 +126,8 @@ pub struct Resolver {
     common: Arc<Common>,
     runtime: Handle,
     served: Mutex<HashMap<NetnsId, Served>>,
+    /// Behind what runs on it, which thus ends first.
+    _thread: Option<Thread>,
 }
 
 impl Resolver {
@@ -143,7 +146,22 @@ impl Resolver {
             common: Arc::new(common),
             runtime,
             served: Mutex::default(),
+            _thread: None,
         }
+    }
+
+    /// A resolver whose loops have a thread of their own, in the network namespace of the calling thread: from there
+    /// the upstreams are asked. The thread ends when the resolver is dropped.
+    ///
+    /// # Errors
+    /// What the system says when it gives neither thread nor descriptors.
+    pub fn on_own_thread(directory: Arc<Directory>, options: ResolverOptions) -> io::Result<Self> {
+        let thread = Thread::start()?;
+        let resolver = Self::new(directory, options, thread.handle().clone());
+        Ok(Self {
+            _thread: Some(thread),
+            ..resolver
+        })
     }
 
     /// Begins to answer on a sandbox's sockets, which are those of an IPv4 address; may be called from any thread.

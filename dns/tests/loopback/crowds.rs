@@ -2,7 +2,7 @@
 //! however the resolver took and sent them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,8 +24,12 @@ fn hosts(rig: &Rig, count: u8) {
 
 /// Asks for names in turn, all before the resolver gets to run: its runtime has this thread only.
 fn ask(names: &[String], ids: impl Iterator<Item = u16>) -> UdpSocket {
+    ask_at(server(1), names, ids)
+}
+
+fn ask_at(server: SocketAddr, names: &[String], ids: impl Iterator<Item = u16>) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(server(1)).unwrap();
+    socket.connect(server).unwrap();
     for (id, name) in ids.zip(names.iter().cycle()) {
         socket.send(&query(id, name)).unwrap();
     }
@@ -146,5 +150,29 @@ fn forwarded_and_unreadable_questions_among_others_hold_up_nobody() {
             assert_eq!((name.as_str(), *address), (expected, Some(last.into())));
         }
         assert_eq!(rig.resolver.stats().queries, 43);
+    });
+}
+
+#[test]
+fn a_crowd_behind_a_redirection_is_answered_from_the_port_that_it_asked() {
+    in_namespace(|| async {
+        let rig = Rig::new(|_| {});
+        hosts(&rig, 20);
+        rig.serve(1, view(1, Forwarding::Refuse));
+        // As in a sandbox, but for who stands behind it.
+        let table = "add table ip resolver; \
+            add chain ip resolver output { type nat hook output priority -100; }; \
+            add rule ip resolver output ip daddr 127.0.0.12 udp dport 53 dnat to 127.0.0.11:53";
+        assert!(Command::new("nft").arg(table).status().unwrap().success());
+        let all = names(20);
+        // A connected socket takes answers of its peer only.
+        let sockets =
+            [1000, 2000].map(|first| (ask_at(server(2), &all, first..first + QUESTIONS), first));
+        for (socket, first) in sockets {
+            check(&answers(socket, QUESTIONS.into()).await, first, &all);
+        }
+        let asked = u64::from(QUESTIONS) * 2;
+        let sent = packets_sent() - asked;
+        assert!(sent < asked / 4, "{sent} for {asked} answers");
     });
 }

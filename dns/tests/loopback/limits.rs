@@ -196,3 +196,38 @@ fn a_sandbox_is_served_once_and_dropping_the_resolver_ends_it() {
         }
     });
 }
+
+#[test]
+fn a_resolver_on_its_own_thread_answers_and_ends_with_its_last_holder() {
+    in_namespace(|| async {
+        let upstream = Upstream::good(2).await;
+        let rig = one_host(Rig::on_own_thread());
+        while threads_of_names() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let forwarding = to(&[upstream.address]);
+        rig.resolver
+            .set_view(sandbox(1), view(1, forwarding))
+            .unwrap();
+        assert_eq!(dig("web1 A").await.data(), ["172.28.0.2"]);
+        assert_eq!(dig("+tcp web1 A").await.data(), ["172.28.0.2"]);
+        // From the namespace of the test: elsewhere there is no such upstream.
+        assert_eq!(dig("more.test A").await.data(), ["203.0.113.2"]);
+        rig.resolver.stop(sandbox(2)).await;
+        let _again = sockets(2);
+        drop(rig);
+        while std::net::UdpSocket::bind(server(1)).is_err() || threads_of_names() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// Threads of this process that only resolve names.
+fn threads_of_names() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok())
+        .filter(|name| name.trim() == "netd-names")
+        .count()
+}

@@ -105,6 +105,21 @@ impl Rig {
         }
     }
 
+    /// The same on a thread of its own.
+    pub(crate) fn on_own_thread() -> Self {
+        let rig = Self::new(|_| {});
+        let directory = Arc::clone(&rig.directory);
+        let options = ResolverOptions {
+            resolv_conf: PathBuf::from("/nonexistent/resolv.conf"),
+            ..ResolverOptions::default()
+        };
+        let resolver = Resolver::on_own_thread(directory, options).unwrap();
+        Self {
+            resolver: Arc::new(resolver),
+            ..rig
+        }
+    }
+
     /// Puts network `n` with these hosts.
     pub(crate) fn put(&self, n: u8, name: &str, entries: Vec<HostEntry>) {
         let zone = NetworkZone {

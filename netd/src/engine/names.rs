@@ -28,24 +28,23 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// A resolver without names. Must be called inside the runtime that is to serve them.
-    #[must_use]
-    pub(super) fn new(defaults: DnsSettings, resolv_conf: PathBuf) -> Self {
+    /// A resolver without names, which asks the upstreams from the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// [`EngineError::Names`] when its thread cannot be started.
+    pub(super) fn new(defaults: DnsSettings, resolv_conf: PathBuf) -> Result<Self, EngineError> {
         let directory = Arc::new(Directory::default());
         let options = ResolverOptions {
             resolv_conf,
             ..ResolverOptions::default()
         };
-        let resolver = Resolver::new(
-            Arc::clone(&directory),
-            options,
-            tokio::runtime::Handle::current(),
-        );
-        Self {
+        let resolver = Resolver::on_own_thread(Arc::clone(&directory), options)
+            .map_err(|error| EngineError::Names(format!("no thread for the resolver: {error}")))?;
+        Ok(Self {
             directory,
             resolver,
             defaults,
-        }
+        })
     }
 
     /// Makes the names of a network what `state` says.

@@ -50,7 +50,7 @@ impl Engine {
         let host = forwarding::wish(&mut ledger, &*kernel, &settings)?;
         builtin::see_to_all(&mut ledger, &*kernel, &settings)?;
         forwarding::wish_ipv6(&mut ledger, &*kernel, &host)?;
-        let names = Names::new(settings.dns.clone(), resolv_conf.clone());
+        let names = Names::new(settings.dns.clone(), resolv_conf.clone())?;
         let files = Files::new(&settings.state_dir, settings.dns.clone(), resolv_conf);
         let engine = Arc::new(Self {
             instance: ledger.state().instance(),
