@@ -32,6 +32,9 @@ mod udp;
 mod forward;
 mod stats;
 
+#[cfg(test)]
+mod equivalence;
+
 pub use directory::Directory;
 pub use resolver::{NotServed, Resolver, ResolverOptions, ServeError};
 pub use stats::Stats;
