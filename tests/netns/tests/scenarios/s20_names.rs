@@ -2,7 +2,7 @@
 
 use netns_tests::oracle::{Answer, dig_line};
 use netns_tests::serve::OUTSIDE_ANSWER;
-use netns_tests::{HostOptions, Lab, eventually};
+use netns_tests::{HostOptions, Lab, OrFail, eventually};
 
 /// Docker's address of the embedded resolver.
 const EMBEDDED: &str = "nameserver 127.0.0.11";
@@ -152,7 +152,15 @@ fn s20_without_upstream_the_answer_is_servfail_and_comes_soon() {
             .h1
             .in_container(container, &dig_line(&["www.outside.test", "A"]));
         assert_eq!(Answer::read(&ran).status, "SERVFAIL", "{ran}");
-        assert!(ran.took < std::time::Duration::from_secs(1), "{ran}");
+        // As dig counts it: how soon the programs run is the machine's affair.
+        let (_, rest) = ran.text().split_once("Query time: ").or_fail("query time");
+        let took_ms: u32 = rest
+            .split(' ')
+            .next()
+            .or_fail("number")
+            .parse()
+            .or_fail("ms");
+        assert!(took_ms < 1000, "{ran}");
     }
 }
 
