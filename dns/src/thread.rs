@@ -1,7 +1,6 @@
 //! A thread on which nothing but the resolver runs. Knows no resolver.
 //!
-//! On a runtime of several threads a query that arrives wakes one that only passes it on to another; and whatever the
-//! daemon does meanwhile, no name waits for it here.
+//! Whatever the daemon does meanwhile, no name waits for it here; and no query is passed from one thread to another.
 
 use std::io;
 
