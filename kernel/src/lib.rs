@@ -13,6 +13,7 @@ pub mod nftables;
 
 pub mod succession;
 
+mod commits;
 mod error;
 mod family;
 mod host;
@@ -28,6 +29,7 @@ use netd_model::{
     EndpointId, IfName, NetnsId, Op, PublishedPort, Ruleset, Sandbox, Subnet, Supervisor,
 };
 
+pub use commits::RulesCommit;
 pub use family::Family;
 
 pub use error::{AdoptError, ApplyError, FirewallError, KernelError, ReservePortError};
@@ -266,8 +268,8 @@ pub enum KernelEvent {
     LinkChanged(IfName),
     /// Addresses, routes or links without a mark changed.
     HostChanged,
-    /// Someone changed netfilter rules.
-    RulesChanged,
+    /// Netfilter rules were changed, by these transactions. Whose they were the [`Firewall`] knows.
+    RulesChanged(Vec<RulesCommit>),
     /// Events were lost: look at everything.
     Overrun,
 }
@@ -305,6 +307,12 @@ pub trait Firewall: Send + Sync + 'static {
     fn obstacles(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
         let _ = wanted;
         Ok(Vec::new())
+    }
+
+    /// Whether a transaction was this firewall's own. When in doubt it was not.
+    fn made(&self, commit: RulesCommit) -> bool {
+        let _ = commit;
+        false
     }
 
     /// Whether [`Kernel::watch`] hears of what others do to the rules. If not, it has to be looked for.

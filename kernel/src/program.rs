@@ -18,10 +18,27 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When it cannot be started, and [`io::ErrorKind::TimedOut`] when it did not end in time and was killed.
 pub(crate) fn output(command: &mut Command, input: &str) -> io::Result<Output> {
-    output_within(PATIENCE, command, input)
+    output_within(PATIENCE, command, input, &mut |_| {})
 }
 
-fn output_within(patience: Duration, command: &mut Command, input: &str) -> io::Result<Output> {
+/// As [`output`]; `begun` is told the number of the process before that has anything to read.
+///
+/// # Errors
+/// As [`output`].
+pub(crate) fn followed(
+    command: &mut Command,
+    input: &str,
+    begun: &mut dyn FnMut(u32),
+) -> io::Result<Output> {
+    output_within(PATIENCE, command, input, begun)
+}
+
+fn output_within(
+    patience: Duration,
+    command: &mut Command,
+    input: &str,
+    begun: &mut dyn FnMut(u32),
+) -> io::Result<Output> {
     let mut child = command
         .env("LC_ALL", "C")
         .stdin(Stdio::piped())
@@ -30,6 +47,7 @@ fn output_within(patience: Duration, command: &mut Command, input: &str) -> io::
         // A group of its own, so that what it started can be ended with it.
         .process_group(0)
         .spawn()?;
+    begun(child.id());
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     let stdin = child.stdin.take();
     let (done, ended) = channel::<()>();
@@ -80,6 +98,7 @@ mod tests {
             Duration::from_millis(100),
             &mut command,
             &"x".repeat(1 << 20),
+            &mut |_| {},
         );
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use netd_model::Ruleset;
 use netd_model::ruleset::{HostRules, RulesetChange};
 
-use crate::{Firewall, FirewallError};
+use crate::{Firewall, FirewallError, RulesCommit};
 
 /// Rules that an earlier daemon left, of a kind that is not used any more.
 pub trait Former: Send {
@@ -70,6 +70,10 @@ impl<F: Firewall> Firewall for Succession<F> {
 
     fn obstacles(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
         self.firewall.obstacles(wanted)
+    }
+
+    fn made(&self, commit: RulesCommit) -> bool {
+        self.firewall.made(commit)
     }
 
     fn changes_are_told(&self) -> bool {

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::atomic::Ordering;
 
 use netd_model::Ruleset;
 
 use super::machine::Machine;
 use super::world::Handle;
-use crate::{Family, Firewall, FirewallError};
+use crate::{Family, Firewall, FirewallError, KernelEvent, RulesCommit};
 
 /// The fake of the host's firewall, as one daemon's process sees it.
 #[derive(Clone)]
 pub struct FakeFirewall(pub(super) Handle);
 
 const PROGRAM: &str = "fake firewall";
+
+/// Who sends the daemon's own transactions, and who all others.
+const DAEMON: u32 = 1;
+const STRANGER: u32 = 2;
 
 impl Firewall for FakeFirewall {
     fn apply(&self, wanted: &Ruleset) -> Result<(), FirewallError> {
@@ -24,8 +29,15 @@ impl Firewall for FakeFirewall {
 
     fn verify(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
         self.0
-            .read(|machine| differences(wanted, &machine.rules))
+            .read(|machine| {
+                machine.verifications.fetch_add(1, Ordering::Relaxed);
+                differences(wanted, &machine.rules)
+            })
             .map_err(|dead| refused(dead.to_string()))
+    }
+
+    fn made(&self, commit: RulesCommit) -> bool {
+        commit.sender == DAEMON
     }
 
     fn changes_are_told(&self) -> bool {
@@ -72,8 +84,25 @@ impl Machine {
                 return Err(refused(message));
             }
         }
-        self.rules = wanted.clone();
+        if self.rules != *wanted {
+            self.rules = wanted.clone();
+            self.tell_of_rules(DAEMON);
+        }
         Ok(())
+    }
+
+    /// Somebody else takes all rules away.
+    pub(super) fn flush_rules(&mut self) {
+        self.rules = Ruleset::default();
+        self.tell_of_rules(STRANGER);
+    }
+
+    fn tell_of_rules(&mut self, sender: u32) {
+        let generation = self.next_number();
+        if !self.rules_are_silent {
+            let commit = RulesCommit { generation, sender };
+            self.events.push(KernelEvent::RulesChanged(vec![commit]));
+        }
     }
 }
 

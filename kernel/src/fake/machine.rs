@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use netd_model::container::{Anchor, Supervisor};
 use netd_model::desired::{FlowFilter, Mark, ROUTE_PROTOCOL, Sysctl};
@@ -41,6 +42,8 @@ pub(super) struct Machine {
     pub(super) rules: Ruleset,
     /// Whether nobody is told of what is done to the rules.
     pub(super) rules_are_silent: bool,
+    /// How often all rules were compared.
+    pub(super) verifications: AtomicU64,
     pub(super) forgotten: Vec<FlowFilter>,
     pub(super) has_ipv6: bool,
     pub(super) has_br_netfilter: bool,
@@ -174,6 +177,7 @@ impl Machine {
             daemon: Daemon::default(),
             rules: Ruleset::default(),
             rules_are_silent: false,
+            verifications: AtomicU64::new(0),
             forgotten: Vec::new(),
             has_ipv6: true,
             has_br_netfilter: true,

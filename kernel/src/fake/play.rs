@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use netd_model::{IfName, IpNetwork, Mac, NetnsId, Protocol, Ruleset, Subnet};
+use netd_model::{IfName, IpNetwork, Mac, NetnsId, Protocol, Subnet};
 
 use super::machine::{ETHERNET_MTU_BYTES, Kind, Link, Machine, Occupied, Process, Route};
 use super::world::World;
@@ -123,12 +123,7 @@ impl World {
 
     /// Removes all firewall rules.
     pub fn flush_rules(&self) {
-        self.play(|machine| {
-            machine.rules = Ruleset::default();
-            if !machine.rules_are_silent {
-                machine.events.push(KernelEvent::RulesChanged);
-            }
-        });
+        self.play(Machine::flush_rules);
     }
 
     /// Nobody is told any more of what is done to the rules, as with iptables-legacy.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netd_model::desired::{FlowFilter, KernelState, Sysctl};
@@ -192,6 +193,12 @@ impl World {
     #[must_use]
     pub fn rules(&self) -> Ruleset {
         self.lock().machine.rules.clone()
+    }
+
+    /// How often the daemon compared all rules with its wish, since the machine was made.
+    #[must_use]
+    pub fn verifications(&self) -> u64 {
+        self.lock().machine.verifications.load(Ordering::Relaxed)
     }
 
     /// The flows that were forgotten, in order.

@@ -11,8 +11,8 @@
 //! Each version of IP has its worker. That of IPv6 looks once at the start whether an earlier one left rules; if not,
 //! no ip6tables runs before a network has IPv6, nor need there be one.
 //!
-//! Reading order: [`names`], [`rules`], `scene`, [`render`](mod@render), `peers`; `canonical`, `standing`, `evidence`; `arrange`,
-//! `plan`; `program`, `worker`; this file.
+//! Reading order: [`names`], [`rules`], `scene`, [`render`](mod@render), `peers`; `canonical`, `standing`, `evidence`;
+//! `arrange`, `plan`; `generations`, `program`, `worker`; this file.
 
 pub mod names;
 pub mod render;
@@ -23,6 +23,7 @@ mod canonical;
 mod disabled;
 mod evidence;
 mod former;
+mod generations;
 mod peers;
 mod plan;
 mod program;
@@ -33,7 +34,7 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netd_model::Ruleset;
 
@@ -45,7 +46,8 @@ pub use render::render;
 pub use rules::{Chain, Hold, Rules, Table};
 
 use crate::nftables::obstacles::{self, Own};
-use crate::{Family, Firewall, FirewallError};
+use crate::{Family, Firewall, FirewallError, RulesCommit};
+use generations::Generations;
 use program::Programs;
 use standing::Standing;
 use worker::Worker;
@@ -56,6 +58,8 @@ pub struct Iptables {
     names: ChainNames,
     flavour: Flavour,
     description: String,
+    /// `None` where the kernel does not count changes.
+    generations: Option<Arc<Generations>>,
     workers: Mutex<Workers>,
 }
 
@@ -78,10 +82,14 @@ impl Iptables {
         let names = prefix.names();
         let programs = Programs::find(Family::V4, flavour)?;
         let (flavour, description) = (programs.flavour(), programs.describe());
-        let mut v4 = Worker::new(programs, names);
+        let generations = match flavour {
+            Flavour::Nft => Generations::open(),
+            Flavour::Legacy => None,
+        };
+        let mut v4 = Worker::new(programs.counted_by(generations.clone()), names);
         v4.try_out()?;
         v4.read()?;
-        let v6 = worker_for_v6(flavour, names);
+        let v6 = worker_for_v6(flavour, names, generations.clone());
         if let Err(error) = &v6 {
             tracing::debug!(%error, "no ip6tables, so no network can have IPv6");
         }
@@ -89,6 +97,7 @@ impl Iptables {
             names,
             flavour,
             description,
+            generations,
             workers: Mutex::new(Workers { v4, v6: v6.ok() }),
         })
     }
@@ -125,7 +134,7 @@ impl Iptables {
     ) -> Result<Option<&'a mut Worker>, FirewallError> {
         let is_wanted = scene::is_wanted(wanted, Family::V6);
         if is_wanted && workers.v6.is_none() {
-            let found = worker_for_v6(self.flavour, self.names);
+            let found = worker_for_v6(self.flavour, self.names, self.generations.clone());
             workers.v6 = Some(found.map_err(without_v6)?);
         }
         let Some(worker) = &mut workers.v6 else {
@@ -138,8 +147,13 @@ impl Iptables {
     }
 }
 
-fn worker_for_v6(flavour: Flavour, names: ChainNames) -> Result<Worker, FirewallError> {
-    let mut worker = Worker::new(Programs::find(Family::V6, Some(flavour))?, names);
+fn worker_for_v6(
+    flavour: Flavour,
+    names: ChainNames,
+    generations: Option<Arc<Generations>>,
+) -> Result<Worker, FirewallError> {
+    let programs = Programs::find(Family::V6, Some(flavour))?;
+    let mut worker = Worker::new(programs.counted_by(generations), names);
     worker.read()?;
     if !worker.is_used() {
         let nothing = render(&Ruleset::default(), &names, Family::V6);
@@ -196,6 +210,11 @@ impl Firewall for Iptables {
             tracing::debug!(%error, "the tables of nf_tables cannot be read");
             Vec::new()
         }))
+    }
+
+    fn made(&self, commit: RulesCommit) -> bool {
+        let generations = self.generations.as_ref();
+        generations.is_some_and(|generations| generations.made(commit))
     }
 
     fn changes_are_told(&self) -> bool {

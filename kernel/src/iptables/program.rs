@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use super::generations::Generations;
 use crate::{Family, FirewallError};
 
 /// Which part of the kernel iptables writes to. A packet passes both, so rules in both are a trap.
@@ -41,6 +43,8 @@ pub(super) struct Programs {
     version: String,
     pub(super) save: PathBuf,
     pub(super) restore: PathBuf,
+    /// The kernel's count of changes, if it is kept.
+    generations: Option<Arc<Generations>>,
 }
 
 impl Programs {
@@ -71,7 +75,21 @@ impl Programs {
             version,
             save: locate(&format!("{name}-save"))?,
             restore: locate(&format!("{name}-restore"))?,
+            generations: None,
         })
+    }
+
+    /// Has what they change counted, so that it can be told from what others do.
+    pub(super) fn counted_by(self, generations: Option<Arc<Generations>>) -> Self {
+        Self {
+            generations,
+            ..self
+        }
+    }
+
+    /// Counts up whenever somebody else may have changed rules since the last call; `None` if that is not known.
+    pub(super) fn strangers(&self) -> Option<u64> {
+        self.generations.as_ref()?.strangers()
     }
 
     /// Which flavour they are of.
@@ -98,12 +116,17 @@ impl Programs {
     /// # Errors
     /// [`FirewallError::Exec`], or [`FirewallError::Refused`] with what it said and the line that it means.
     pub(super) fn restore(&self, text: &str) -> Result<(), FirewallError> {
-        run(
-            &self.restore,
-            &["--noflush", "-w", LOCK_PATIENCE_SECONDS],
-            text,
-        )
-        .map(drop)
+        let arguments = &["--noflush", "-w", LOCK_PATIENCE_SECONDS];
+        let Some(generations) = &self.generations else {
+            return run(&self.restore, arguments, text).map(drop);
+        };
+        let tables = text.lines().filter(|line| *line == "COMMIT").count();
+        let tables = u32::try_from(tables).unwrap_or(u32::MAX);
+        generations
+            .follow(tables, |begun| {
+                run_followed(&self.restore, (arguments, text), begun)
+            })
+            .map(drop)
     }
 
     /// Refuses when rules stand in the other flavour.
@@ -272,12 +295,21 @@ fn locate(program: &str) -> Result<PathBuf, FirewallError> {
 }
 
 fn run(program: &Path, arguments: &[&str], input: &str) -> Result<String, FirewallError> {
+    run_followed(program, (arguments, input), &mut |_| {})
+}
+
+/// As [`run`]; `begun` is told the number of the process before that does anything.
+fn run_followed(
+    program: &Path,
+    (arguments, input): (&[&str], &str),
+    begun: &mut dyn FnMut(u32),
+) -> Result<String, FirewallError> {
     let exec = |source| FirewallError::Exec {
         program: program.display().to_string(),
         source,
     };
-    let output =
-        crate::program::output(Command::new(program).args(arguments), input).map_err(exec)?;
+    let output = crate::program::followed(Command::new(program).args(arguments), input, begun)
+        .map_err(exec)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -16,6 +16,8 @@ pub(super) struct Worker {
     standing: Option<Standing>,
     /// What was last made to stand.
     applied: Option<Rules>,
+    /// What [`Programs::strangers`] was when `standing` was read; `None` if it is not known, or was read meanwhile.
+    seen: Option<u64>,
     /// Whether the programs were found to have all that is needed.
     is_tried: bool,
 }
@@ -27,6 +29,7 @@ impl Worker {
             names,
             standing: None,
             applied: None,
+            seen: None,
             is_tried: false,
         }
     }
@@ -49,9 +52,30 @@ impl Worker {
     /// # Errors
     /// As [`Programs::save`].
     pub(super) fn read(&mut self) -> Result<&Standing, FirewallError> {
-        let before = self.standing.as_ref();
-        let standing = read(&self.programs, &self.names, before)?;
-        Ok(self.standing.insert(standing))
+        let before = self.standing.take();
+        let standing = self.read_anew(before.as_ref());
+        match standing {
+            Ok(standing) => Ok(self.standing.insert(standing)),
+            Err(error) => {
+                self.standing = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// What stands, with netd's rules marked: by the evidence of its chains, or since they were in `before`.
+    fn read_anew(&mut self, before: Option<&Standing>) -> Result<Standing, FirewallError> {
+        let strangers = self.programs.strangers();
+        let mut standing = standing(&self.programs)?;
+        claim(&mut standing, &self.names, before);
+        let is_of_one_moment = strangers == self.programs.strangers();
+        self.seen = strangers.filter(|_| is_of_one_moment);
+        Ok(standing)
+    }
+
+    /// Whether nobody else changed any rule since it was read what stands.
+    fn knows_all(&self) -> bool {
+        self.seen.is_some() && self.seen == self.programs.strangers()
     }
 
     /// Whether rules of netd's stand, as far as is known.
@@ -112,8 +136,8 @@ impl Worker {
     fn make_stand(&mut self, rules: &Rules) -> Result<(), FirewallError> {
         if let Some(mut standing) = self.standing.take() {
             let mut next = plan(&standing, rules);
-            if next.counts_on_others {
-                standing = read(&self.programs, &self.names, Some(&standing))?;
+            if next.counts_on_others && !self.knows_all() {
+                standing = self.read_anew(Some(&standing))?;
                 next = plan(&standing, rules);
             }
             let failed = self.carry_out(next, &mut standing);
@@ -126,12 +150,12 @@ impl Worker {
             }
         }
         let before = self.standing.take();
-        let mut standing = read(&self.programs, &self.names, before.as_ref())?;
+        let mut standing = self.read_anew(before.as_ref())?;
         let outcome = self.carry_out(plan(&standing, rules), &mut standing);
         // A table that was done before the one that failed has changed.
         self.standing = match outcome {
             Ok(()) => Some(standing),
-            Err(_) => read(&self.programs, &self.names, Some(&standing)).ok(),
+            Err(_) => self.read_anew(Some(&standing)).ok(),
         };
         outcome
     }
@@ -148,17 +172,6 @@ impl Worker {
         plan.record(standing);
         Ok(())
     }
-}
-
-/// What stands, with netd's rules marked: by the evidence of its chains, or since they were in `before`.
-fn read(
-    programs: &Programs,
-    names: &ChainNames,
-    before: Option<&Standing>,
-) -> Result<Standing, FirewallError> {
-    let mut standing = standing(programs)?;
-    claim(&mut standing, names, before);
-    Ok(standing)
 }
 
 /// What stands, with no rule taken for netd's.

@@ -21,7 +21,7 @@ use super::links::read_link;
 use super::namespace::Namespace;
 use super::sandboxes::Sandboxes;
 use super::session::{Messages, receive};
-use crate::KernelEvent;
+use crate::{KernelEvent, RulesCommit};
 
 /// What an event of the epoll is about; any other number is the inode of a sandbox, and those are above 0xf0000000
 /// (linux/proc_fs.h `PROC_DYNAMIC_FIRST` and behind).
@@ -142,7 +142,7 @@ impl Sources {
 struct Heard {
     links: BTreeSet<IfName>,
     host: bool,
-    rules: bool,
+    rules: Vec<RulesCommit>,
     overrun: bool,
     /// When the first notice came, and the last.
     times: Option<(Instant, Instant)>,
@@ -153,13 +153,14 @@ impl Heard {
         let heard = std::mem::take(self);
         let flags = [
             (heard.overrun, KernelEvent::Overrun),
-            (heard.rules, KernelEvent::RulesChanged),
             (heard.host, KernelEvent::HostChanged),
         ];
+        let rules = Some(heard.rules).filter(|commits| !commits.is_empty());
         let links = heard.links.into_iter().map(KernelEvent::LinkChanged);
         flags
             .into_iter()
             .filter_map(|(on, event)| on.then_some(event))
+            .chain(rules.map(KernelEvent::RulesChanged))
             .chain(links)
             .collect()
     }
@@ -247,7 +248,7 @@ impl Watcher {
             };
             match receive(socket, &mut self.buffer) {
                 Ok(length) if source == ROUTE_NOTICES => self.take_notices(length),
-                Ok(_) => self.heard.rules = true,
+                Ok(length) => self.heard.rules.extend(commits(&self.buffer[..length])),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     // ENOBUFS: notices were lost. Whatever else it is, what was to be heard was not.
@@ -281,8 +282,13 @@ impl Watcher {
     }
 }
 
+/// The transactions whose notices end here. What changed is told before, and of no use: the rules are read anew.
+fn commits(notices: &[u8]) -> impl Iterator<Item = RulesCommit> {
+    Messages(notices).filter_map(|message| RulesCommit::read(&message))
+}
+
 impl Heard {
     fn any(&self) -> bool {
-        self.overrun || self.rules || self.host || !self.links.is_empty()
+        self.overrun || self.host || !self.rules.is_empty() || !self.links.is_empty()
     }
 }

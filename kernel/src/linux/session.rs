@@ -44,6 +44,7 @@ thread_local! {
 /// A netlink socket of one namespace; it stays with that namespace wherever it is used.
 pub(crate) struct Session {
     socket: Socket,
+    address: u32,
     sequence: u32,
     /// The longest message that is known to fit.
     room_bytes: usize,
@@ -53,7 +54,7 @@ impl Session {
     /// Opens a socket of `protocol` (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in the namespace of the calling thread.
     pub(crate) fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
-        socket.bind_auto()?;
+        let address = socket.bind_auto()?.port_number();
         socket.connect(&SocketAddr::new(0, 0))?;
         // Refusals come with a sentence, and without a copy of the request.
         socket.set_ext_ack(true)?;
@@ -62,9 +63,15 @@ impl Session {
         let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Self {
             socket,
+            address,
             sequence: 0,
             room_bytes: ROOM_BYTES,
         })
+    }
+
+    /// Its netlink address (netlink(7) `nl_pid`).
+    pub(crate) fn address(&self) -> u32 {
+        self.address
     }
 
     /// Sends one request and waits for its acknowledgement.
@@ -301,6 +308,8 @@ pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     flags: u16,
     sequence: u32,
+    /// The netlink address of the socket that it answers, or whose change it tells of.
+    pub(crate) address: u32,
     /// What stands behind the header.
     pub(crate) payload: &'a [u8],
 }
@@ -319,6 +328,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: u16::from_ne_bytes([kind_and_flags[0], kind_and_flags[1]]),
             flags: u16::from_ne_bytes([kind_and_flags[2], kind_and_flags[3]]),
             sequence: u32_at(self.0, 8)?,
+            address: u32_at(self.0, 12)?,
             payload,
         };
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();

@@ -39,7 +39,7 @@ use self::elements::{Elements, Entry};
 use self::sets::Set;
 use self::standing::StandingRule;
 use crate::linux::session::Session;
-use crate::{Firewall, FirewallError};
+use crate::{Firewall, FirewallError, RulesCommit};
 
 pub use former::FormerNftables;
 
@@ -50,6 +50,8 @@ const TRIAL: &str = "netd-trial";
 
 /// The firewall of one network namespace.
 pub struct Nftables {
+    /// The address of its socket.
+    sender: u32,
     inner: Mutex<Inner>,
 }
 
@@ -81,6 +83,7 @@ impl Nftables {
     pub fn open() -> Result<Self, FirewallError> {
         let (session, rules) = try_out().map_err(refused("has not all that netd's table needs"))?;
         Ok(Self {
+            sender: session.address(),
             inner: Mutex::new(Inner {
                 session,
                 rules,
@@ -344,6 +347,11 @@ impl Firewall for Nftables {
 
     fn obstacles(&self, wanted: &Ruleset) -> Result<Vec<String>, FirewallError> {
         obstacles::find(obstacles::Own::Table, wanted).map_err(refused("did not list other tables"))
+    }
+
+    fn made(&self, commit: RulesCommit) -> bool {
+        // The socket is open as long as this lives, so nobody else has its address.
+        commit.sender == self.sender
     }
 
     fn changes_are_told(&self) -> bool {

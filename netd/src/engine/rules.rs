@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use netd_kernel::{Firewall, FirewallError};
+use netd_kernel::{Firewall, FirewallError, RulesCommit};
 use netd_model::Ruleset;
 use netd_model::ruleset::RulesetChange;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 type Answer = oneshot::Sender<Result<(), Arc<FirewallError>>>;
@@ -26,6 +26,9 @@ enum Job {
 #[derive(Clone)]
 pub(super) struct Rules {
     jobs: mpsc::UnboundedSender<Job>,
+    firewall: Arc<dyn Firewall>,
+    /// Rung when a network was put.
+    networks: Arc<Notify>,
 }
 
 impl Rules {
@@ -33,15 +36,31 @@ impl Rules {
     #[must_use]
     pub(super) fn start(firewall: Arc<dyn Firewall>) -> Self {
         let (jobs, inbox) = mpsc::unbounded_channel();
+        let networks = Arc::new(Notify::new());
         tokio::spawn(
             User {
-                firewall,
+                firewall: Arc::clone(&firewall),
+                networks: Arc::clone(&networks),
                 wanted: Ruleset::default(),
                 inbox,
             }
             .run(),
         );
-        Self { jobs }
+        Self {
+            jobs,
+            firewall,
+            networks,
+        }
+    }
+
+    /// Whether all of these transactions were the firewall's own. When in doubt they were not.
+    pub(super) fn made(&self, commits: &[RulesCommit]) -> bool {
+        !commits.is_empty() && commits.iter().all(|commit| self.firewall.made(*commit))
+    }
+
+    /// Waits until a network was put since the last call: what other tables drop may concern it.
+    pub(super) async fn network_put(&self) {
+        self.networks.notified().await;
     }
 
     /// Changes the wish and waits until the kernel's rules say so. Concurrent calls share one change of the kernel.
@@ -125,6 +144,7 @@ fn gone() -> Arc<FirewallError> {
 
 struct User {
     firewall: Arc<dyn Firewall>,
+    networks: Arc<Notify>,
     wanted: Ruleset,
     inbox: mpsc::UnboundedReceiver<Job>,
 }
@@ -148,14 +168,9 @@ impl User {
                     self.change_together(group).await;
                 }
                 Job::Restore(wanted, answer) => {
-                    let wanted = wanted.map_or_else(|| self.wanted.clone(), |wanted| *wanted);
                     let _ = answer.send(self.restore(wanted).await);
                 }
-                Job::Look(found) => {
-                    let wanted = self.wanted.clone();
-                    let looked = self.blocking(move |firewall| firewall.obstacles(&wanted));
-                    let _ = found.send(looked.await);
-                }
+                Job::Look(found) => self.look(found),
             }
             if next.is_none() {
                 next = self.inbox.recv().await;
@@ -188,6 +203,9 @@ impl User {
         for change in changes.iter().cloned() {
             undo.push(self.wanted.change(change));
         }
+        let puts_network = changes
+            .iter()
+            .any(|change| matches!(change, RulesetChange::PutNetwork(..)));
         let wanted = std::mem::take(&mut self.wanted);
         let (wanted, result) = self
             .blocking(move |firewall| {
@@ -196,6 +214,9 @@ impl User {
             })
             .await;
         self.wanted = wanted;
+        if result.is_ok() && puts_network {
+            self.networks.notify_one();
+        }
         if result.is_err() {
             for change in undo.into_iter().rev().flatten() {
                 self.wanted.change(change);
@@ -204,7 +225,16 @@ impl User {
         result.map_err(Arc::new)
     }
 
-    async fn restore(&mut self, wanted: Ruleset) -> Result<Vec<String>, Arc<FirewallError>> {
+    /// Compares with the wish, or with the one that shall take its place.
+    async fn restore(
+        &mut self,
+        instead: Option<Box<Ruleset>>,
+    ) -> Result<Vec<String>, Arc<FirewallError>> {
+        let before = std::mem::take(&mut self.wanted);
+        let (wanted, former) = match instead {
+            Some(wanted) => (*wanted, Some(before)),
+            None => (before, None),
+        };
         let (wanted, verdict) = self
             .blocking(move |firewall| {
                 // Applied even if nothing differs, so that the backend knows what to put back after a refusal.
@@ -214,9 +244,24 @@ impl User {
                 (wanted, restored)
             })
             .await;
-        let drift = verdict.map_err(Arc::new)?;
-        self.wanted = wanted;
-        Ok(drift)
+        self.wanted = match (&verdict, former) {
+            (Err(_), Some(former)) => former,
+            _ => wanted,
+        };
+        verdict.map_err(Arc::new)
+    }
+
+    /// Looks beside the queue: other tables change whenever their owners like, so nothing is won by an order.
+    fn look(&self, found: Found) {
+        // What others drop is a matter of networks, of which there are few. Ports and the like stay where they are.
+        let wanted = Ruleset {
+            networks: self.wanted.networks.clone(),
+            ..Ruleset::default()
+        };
+        let firewall = Arc::clone(&self.firewall);
+        spawn_blocking(move || {
+            let _ = found.send(firewall.obstacles(&wanted));
+        });
     }
 
     async fn blocking<R: Send + 'static>(

@@ -182,9 +182,17 @@ fn note(engine: &Arc<Engine>, event: KernelEvent, suspicion: &mut Suspicion) {
             });
         }
         KernelEvent::LinkChanged(_) => suspicion.links = true,
-        KernelEvent::RulesChanged => suspicion.rules = true,
+        KernelEvent::RulesChanged(commits) => suspicion.rules |= !engine.rules.made(&commits),
         KernelEvent::HostChanged => suspicion.host = true,
         KernelEvent::Overrun => suspicion.everything = true,
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -194,18 +202,12 @@ async fn rounds(engine: Arc<Engine>) {
     let mut full = interval(FULL_RECONCILE_EVERY);
     full.set_missed_tick_behavior(MissedTickBehavior::Delay);
     full.tick().await;
-    let (mut patience, mut retry_at) = (RETRY_AFTER, None);
+    let (mut patience, mut retry_at, mut obstacles_at) = (RETRY_AFTER, None, None);
     let everything = || Suspicion {
         everything: true,
         ..Suspicion::default()
     };
     loop {
-        let again = async {
-            match retry_at {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         let result = tokio::select! {
             _ = silent.tick() => engine.look_around().await,
             _ = full.tick() => engine.look_into(everything()).await,
@@ -213,7 +215,16 @@ async fn rounds(engine: Arc<Engine>) {
                 retry_at.get_or_insert(Instant::now() + patience);
                 Ok(())
             }
-            () = again => {
+            () = engine.rules.network_put() => {
+                obstacles_at.get_or_insert(Instant::now() + PAUSE);
+                Ok(())
+            }
+            () = at(obstacles_at) => {
+                obstacles_at = None;
+                engine.look_for_obstacles().await;
+                Ok(())
+            }
+            () = at(retry_at) => {
                 retry_at = None;
                 let result = engine.look_into(everything()).await;
                 let all_right = result.is_ok() && engine.problems().is_empty();

@@ -1,6 +1,8 @@
 //! Others do things to the machine: what is netd's is mended, what is not is left alone.
 
-use netd::engine::{Ending, Wish};
+use std::time::{Duration, Instant};
+
+use netd::engine::{Absent, Ending, Wish};
 use netd_kernel::fake::World;
 use netd_model::container::Anchor;
 use netd_model::desired::Op;
@@ -43,6 +45,36 @@ fn a_stolen_link_and_flushed_rules_come_back() {
         bench.wait(bench.engine().reconcile()).unwrap() == 0
     });
     check(&bench, "mended");
+}
+
+#[test]
+fn own_changes_of_the_rules_are_not_looked_into_and_a_stranger_s_among_them_is() {
+    let bench = Bench::new();
+    let network = bench.create("n", "10.9.0.0/24").unwrap();
+    let (_, web) = bench.run("web", "bridge", Wish::default()).unwrap();
+    let engine = bench.engine();
+    let join = || bench.wait(engine.connect(network.id, web.id, publishing(&["8080:80"])));
+    let leave = || bench.wait(engine.disconnect(network.id, web.id, Absent::Refuse));
+    // The start looked once.
+    let before = bench.world.verifications();
+    // Longer than what is told may wait to be looked into.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        join().unwrap();
+        leave().unwrap();
+    }
+    assert_eq!(bench.world.verifications(), before);
+    join().unwrap();
+    let rules = bench.world.rules();
+    bench.world.flush_rules();
+    // It makes the rules whole again, and is told together with the flush.
+    leave().unwrap();
+    join().unwrap();
+    bench.until("the flush was noticed", |bench| {
+        bench.world.verifications() == before + 1
+    });
+    assert_eq!(bench.world.rules().networks, rules.networks);
+    check(&bench, "looked into");
 }
 
 #[test]

@@ -3,8 +3,13 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
+use netd_model::Ruleset;
+
 use super::*;
-use crate::KernelEvent;
+use crate::iptables::tests::wish::everything;
+use crate::iptables::{ChainPrefix, Flavour, Iptables};
+use crate::nftables::Nftables;
+use crate::{Firewall, KernelEvent, RulesCommit};
 
 fn watched(linux: &Linux) -> Receiver<KernelEvent> {
     let (sender, receiver) = channel();
@@ -24,6 +29,17 @@ fn expect(events: &Receiver<KernelEvent>, wanted: &KernelEvent) -> Duration {
         let event = events.recv_timeout(left);
         if event.unwrap_or_else(|_| panic!("no {wanted:?}")) == *wanted {
             return start.elapsed();
+        }
+    }
+}
+
+/// Waits until a change of the rules is told.
+fn expect_rules(events: &Receiver<KernelEvent>) {
+    loop {
+        let event = events.recv_timeout(Duration::from_secs(5));
+        if let KernelEvent::RulesChanged(commits) = event.expect("no change of rules is told") {
+            assert!(!commits.is_empty());
+            return;
         }
     }
 }
@@ -190,11 +206,66 @@ fn changes_by_others_are_told() {
         run("ip addr add 172.17.0.1/16 dev br0");
         expect(&events, &KernelEvent::HostChanged);
         run("nft add table inet stranger");
-        expect(&events, &KernelEvent::RulesChanged);
+        expect_rules(&events);
         run("iptables-nft -t nat -A OUTPUT -j ACCEPT");
-        expect(&events, &KernelEvent::RulesChanged);
+        expect_rules(&events);
         run("ip link del br0");
         expect(&events, &KernelEvent::LinkChanged(name("br0")));
+    });
+}
+
+/// All transactions that are told until there is a pause.
+fn commits(events: &Receiver<KernelEvent>) -> Vec<RulesCommit> {
+    let mut commits = Vec::new();
+    while let Ok(event) = events.recv_timeout(Duration::from_millis(300)) {
+        if let KernelEvent::RulesChanged(more) = event {
+            commits.extend(more);
+        }
+    }
+    commits
+}
+
+#[test]
+fn a_firewall_knows_its_own_changes_from_those_of_others() {
+    in_new_namespace(|linux| {
+        let events = watched(&linux);
+        let by_programs = Iptables::open(ChainPrefix::Netd, Some(Flavour::Nft)).unwrap();
+        let firewalls: [Box<dyn Firewall>; 2] =
+            [Box::new(Nftables::open().unwrap()), Box::new(by_programs)];
+        for firewall in firewalls {
+            let made = |commits: &[RulesCommit]| {
+                let own = commits.iter().filter(|commit| firewall.made(**commit));
+                (own.count(), commits.len())
+            };
+            commits(&events);
+            firewall.apply(&everything()).unwrap();
+            firewall.apply(&Ruleset::default()).unwrap();
+            let (own, all) = made(&commits(&events));
+            assert!(
+                own >= 2 && own == all,
+                "{firewall:?}: {own} of {all}",
+                firewall = firewall.describe()
+            );
+            run(
+                "nft add table inet stranger; iptables-nft -t nat -A OUTPUT -j ACCEPT; iptables-nft -t nat -F OUTPUT",
+            );
+            let (own, all) = made(&commits(&events));
+            assert!(
+                own == 0 && all >= 3,
+                "{}: {own} of {all}",
+                firewall.describe()
+            );
+            // One of a stranger's between two of its own, all told at once.
+            firewall.apply(&everything()).unwrap();
+            run("nft delete table inet stranger");
+            firewall.apply(&Ruleset::default()).unwrap();
+            let (own, all) = made(&commits(&events));
+            assert!(
+                own >= 2 && own + 1 == all,
+                "{}: {own} of {all}",
+                firewall.describe()
+            );
+        }
     });
 }
 
