@@ -5,7 +5,7 @@
 //! is not, such as libvirt's. Knows nothing of what is wanted.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::names::ChainNames;
 use super::rules::Table;
@@ -169,6 +169,7 @@ impl<'a> Evidence<'a> {
                 let is_peer = || self.peers.contains(&(to.to_owned(), link.to_owned()));
                 of(from).is_some_and(|own| own != link) && (of(to) == Some(link) || is_peer())
             }
+            // Of an earlier version, which had one for each port as Docker has.
             [
                 "-s",
                 from,
@@ -211,9 +212,10 @@ fn subnets(standing: &Standing, bridges: &HashSet<String>) -> HashMap<String, St
         .collect()
 }
 
-/// The address that a translation leads to, such as `10.0.0.2:80` or `[fd00::2]:80`.
+/// The address that a translation leads to, such as `10.0.0.2:80` or `[fd00::2]:80`, or alone if ports are kept.
 fn container(to: &str) -> Option<String> {
-    let address = to.parse::<SocketAddr>().ok()?.ip();
+    let at_port = to.parse().map(|at: SocketAddr| at.ip());
+    let address = at_port.or_else(|_| to.parse::<IpAddr>()).ok()?;
     Some(format!("{address}/{}", Family::of(address).address_bits()))
 }
 

@@ -11,7 +11,7 @@
 //! Each version of IP has its worker. That of IPv6 looks once at the start whether an earlier one left rules; if not,
 //! no ip6tables runs before a network has IPv6, nor need there be one.
 //!
-//! Reading order: [`names`], [`rules`], `scene`, [`render`](mod@render), `peers`; `canonical`, `standing`, `evidence`;
+//! Reading order: [`names`], [`rules`], `runs`, `scene`, [`render`](mod@render), `peers`; `canonical`, `standing`, `evidence`;
 //! `arrange`, `plan`; `generations`, `program`, `worker`; this file.
 
 pub mod names;
@@ -27,6 +27,7 @@ mod generations;
 mod peers;
 mod plan;
 mod program;
+mod runs;
 mod scene;
 mod standing;
 mod worker;

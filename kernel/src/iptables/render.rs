@@ -5,7 +5,8 @@
 //! 2. DOCKER drops what was not translated: no way to a container past its published ports, whatever FORWARD's policy.
 //! 3. An internal network is closed by interface too: an address can be forged, an interface cannot.
 //! 4. Neighbours reach each other's published ports: masquerading brings the replies back to the host, and without
-//!    icc an ACCEPT lets them pass. (On a filtered bridge the kernel turns such a packet round inside the bridge, where
+//!    icc an ACCEPT lets them pass. That rule is about the container itself, too, for which Docker has a MASQUERADE for
+//!    each port. (On a filtered bridge the kernel turns such a packet round inside the bridge, where
 //!    isolated ports would stop it.)
 //! 5. The raw table keeps 127.0.0.0/8 of the host closed, though bridges have `route_localnet`. IPv6 has no such way,
 //!    and the kernel drops ::1 from the wire before any rule (RFC 4291 section 2.5.3).
@@ -19,6 +20,8 @@
 //! 9. A port with a list of sources is translated for those alone, and for the host, which reaches the container anyway
 //!    (nobody else has an address of the host: the kernel drops such a packet as martian, RFC 1812 section 5.3.7). For
 //!    everybody else it is a port of the host where nobody listens.
+//! 10. Neighbouring ports that keep their numbers, or that all lead to one port, are one rule with a range
+//!     (`runs`). Docker has a rule for each.
 //!
 //! Both versions of IP have the same rules, but for those about loopback and where marked. Neighbour discovery needs
 //! none: between a container and its bridge it is INPUT and OUTPUT, where netd has no rule, and conntrack leaves it out,
@@ -30,13 +33,14 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
-use netd_model::Ruleset;
+use netd_model::{PublishedPort, Ruleset};
 
 mod reach;
 
 use super::names::ChainNames;
 use super::peers;
 use super::rules::{Chain, Hold, Rules, Table};
+use super::runs::dport;
 use super::scene::{Publication, Scene};
 use crate::Family;
 
@@ -166,16 +170,14 @@ fn filter_ports(scene: &Scene<'_>) -> Vec<String> {
     for Publication {
         network,
         address,
-        port,
-        ..
+        ports,
     } in &scene.ports
     {
-        let (br, protocol, to) = (&network.bridge, port.protocol, alone(*address));
-        rules.extend(port.container_ports.iter().map(|number| {
-            format!(
-                "-d {to} ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
-            )
-        }));
+        let (br, protocol, to) = (&network.bridge, ports.like.protocol, alone(*address));
+        let at = dport(ports.container);
+        rules.push(format!(
+            "-d {to} ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {at} -j ACCEPT"
+        ));
     }
     rules
 }
@@ -221,34 +223,33 @@ fn stage_2(scene: &Scene<'_>, names: &ChainNames) -> Vec<String> {
 
 fn nat_ports(scene: &Scene<'_>) -> Vec<String> {
     let mut rules = Vec::new();
-    for Publication {
-        address,
-        host_ip,
-        port,
-        ..
-    } in &scene.ports
-    {
-        let protocol = port.protocol;
+    for Publication { address, ports, .. } in &scene.ports {
+        let PublishedPort {
+            protocol, host_ip, ..
+        } = ports.like;
         let to = if host_ip.is_unspecified() {
             String::new()
         } else {
             format!("-d {} ", alone(*host_ip))
         };
-        for (host, container) in port.pairs() {
-            let container = SocketAddr::new(*address, container);
-            let so = format!("-j DNAT --to-destination {container}");
-            let at = format!("{to}-p {protocol} -m {protocol} --dport {host}");
-            match port.sources() {
-                None => rules.push(format!("{at} {so}")),
-                // 9.
-                Some(sources) => {
-                    rules.extend(
-                        sources
-                            .iter()
-                            .map(|source| format!("-s {source} {at} {so}")),
-                    );
-                    rules.push(format!("{at} -m addrtype --src-type LOCAL {so}"));
-                }
+        let container = match ports.container.count() {
+            1 => SocketAddr::new(*address, ports.container.first()).to_string(),
+            // 10. Without a port the target keeps that of the packet.
+            _ => address.to_string(),
+        };
+        let so = format!("-j DNAT --to-destination {container}");
+        let at = dport(ports.host);
+        let at = format!("{to}-p {protocol} -m {protocol} --dport {at}");
+        match ports.like.sources() {
+            None => rules.push(format!("{at} {so}")),
+            // 9.
+            Some(sources) => {
+                rules.extend(
+                    sources
+                        .iter()
+                        .map(|source| format!("-s {source} {at} {so}")),
+                );
+                rules.push(format!("{at} -m addrtype --src-type LOCAL {so}"));
             }
         }
     }
@@ -269,17 +270,12 @@ fn postrouting(scene: &Scene<'_>) -> Vec<String> {
         }
         for subnet in scene.subnets(network) {
             rules.extend(reach::way_out(scene, network, subnet));
-            // 4. Or the neighbour would answer directly, from an address that was never asked.
+            // 4. Or the neighbour would answer directly, from an address that was never asked. A container that asks
+            // itself is a neighbour as well.
             rules.push(format!(
                 "-s {subnet} -o {br} -m conntrack --ctstate DNAT -j MASQUERADE"
             ));
         }
-    }
-    for Publication { address, port, .. } in &scene.ports {
-        let (own, protocol) = (alone(*address), port.protocol);
-        rules.extend(port.container_ports.iter().map(|number| {
-            format!("-s {own} -d {own} -p {protocol} -m {protocol} --dport {number} -j MASQUERADE")
-        }));
     }
     rules
 }
@@ -309,14 +305,16 @@ fn raw(scene: &Scene<'_>) -> Vec<String> {
         .iter()
         .map(|network| format!("-d 127.0.0.0/8 -i {} -j DROP", network.bridge))
         .collect();
-    for Publication { host_ip, port, .. } in &scene.ports {
+    for Publication { ports, .. } in &scene.ports {
+        let PublishedPort {
+            protocol, host_ip, ..
+        } = ports.like;
         if host_ip.is_loopback() {
-            let to = alone(*host_ip);
+            let (to, at) = (alone(*host_ip), dport(ports.host));
             // 5. Translation comes before the routing that would refuse such a packet (moby#41872).
-            rules.extend(port.host_ports.iter().map(|number| {
-                let protocol = port.protocol;
-                format!("-d {to} ! -i lo -p {protocol} -m {protocol} --dport {number} -j DROP")
-            }));
+            rules.push(format!(
+                "-d {to} ! -i lo -p {protocol} -m {protocol} --dport {at} -j DROP"
+            ));
         }
     }
     rules

@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use netd_model::ruleset::{EndpointRules, NetworkRules};
-use netd_model::{OpenPort, PublishedPort, Ruleset, Subnet};
+use netd_model::{OpenPort, Ruleset, Subnet};
 
 use super::peers::{Peer, peers};
+use super::runs::{Run, runs};
 use crate::Family;
 use crate::family::is_translated;
 
@@ -23,12 +24,11 @@ pub(super) struct Scene<'a> {
     pub(super) opened: Vec<(&'a NetworkRules, &'a OpenPort)>,
 }
 
-/// One published port or range of a container.
+/// Neighbouring published ports of a container.
 pub(super) struct Publication<'a> {
     pub(super) network: &'a NetworkRules,
     pub(super) address: IpAddr,
-    pub(super) host_ip: IpAddr,
-    pub(super) port: &'a PublishedPort,
+    pub(super) ports: Run<'a>,
 }
 
 /// Whether a network has rules of `family`.
@@ -114,13 +114,11 @@ fn publications<'a>(
         return Vec::new();
     };
     let ports = endpoint.ports.iter();
-    ports
-        .filter(|port| is_ours(&port.host_ip) && is_translated(port.host_ip))
-        .map(|port| Publication {
-            network,
-            address,
-            host_ip: port.host_ip,
-            port,
-        })
-        .collect()
+    let ports = ports.filter(|port| is_ours(&port.host_ip) && is_translated(port.host_ip));
+    let published = runs(ports).into_iter().map(|ports| Publication {
+        network,
+        address,
+        ports,
+    });
+    published.collect()
 }

@@ -6,7 +6,7 @@
 use netd_model::ruleset::NetworkRules;
 use netd_model::{GatewayMode, Subnet};
 
-use super::{Publication, Scene, alone};
+use super::{Publication, Scene, alone, dport};
 use crate::Family;
 use crate::iptables::names::ChainNames;
 
@@ -28,28 +28,24 @@ pub(super) fn direct(scene: &Scene<'_>) -> Vec<String> {
     for Publication {
         network,
         address,
-        port,
-        ..
+        ports,
     } in &scene.ports
     {
-        let (br, protocol, to) = (&network.bridge, port.protocol, alone(*address));
+        let (br, protocol, to) = (&network.bridge, ports.like.protocol, alone(*address));
+        let at = dport(ports.container);
         // Who gave a list of sources trusts no interface instead.
         let trusted = network.reach.trusted.iter();
-        for from in trusted.filter(|_| port.sources().is_none()) {
-            rules.extend(port.container_ports.iter().map(|number| {
-                format!(
-                    "-d {to} -i {from} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
-                )
-            }));
-        }
+        let trusted = trusted.filter(|_| ports.like.sources().is_none());
+        rules.extend(trusted.map(|from| {
+            format!("-d {to} -i {from} -o {br} -p {protocol} -m {protocol} --dport {at} -j ACCEPT")
+        }));
     }
     for (network, open) in &scene.opened {
         let (br, protocol, to) = (&network.bridge, open.protocol, alone(open.address));
-        rules.extend(open.ports.iter().map(|number| {
-            format!(
-                "-d {to} ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {number} -j ACCEPT"
-            )
-        }));
+        let at = dport(open.ports);
+        rules.push(format!(
+            "-d {to} ! -i {br} -o {br} -p {protocol} -m {protocol} --dport {at} -j ACCEPT"
+        ));
     }
     // As iptables-save names them.
     let icmp = match scene.family {

@@ -74,6 +74,12 @@ fn with_drops_at_the_end(rules: Vec<String>) -> Vec<String> {
     [others, drops].concat()
 }
 
+/// A MASQUERADE of what a container sends to itself.
+fn is_about_itself(rule: &str) -> bool {
+    let words: Vec<&str> = rule.split(' ').collect();
+    matches!(words[..], ["-s", from, "-d", to, .., "-j", "MASQUERADE"] if from == to)
+}
+
 enum Proxy {
     Runs,
     None,
@@ -88,6 +94,8 @@ fn compare(docker: &str, proxy: Proxy, wanted: &Ruleset) {
         let mut docker: Vec<String> = docker.rules(table, chain).map(str::to_owned).collect();
         let mut ours = ours.chain(table, chain).unwrap().rules.clone();
         ours.retain(|rule| !is_extra(rule, &networks));
+        // 4. Docker's rule for a container that asks itself; that about its network says the same and more.
+        docker.retain(|rule| !is_about_itself(rule));
         if matches!(proxy, Proxy::Runs) {
             docker = without_proxy(docker);
             ours.retain(|rule| !rule.contains("--src-type LOCAL"));

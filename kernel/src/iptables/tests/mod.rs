@@ -8,6 +8,7 @@ mod goldens;
 mod packets;
 mod packets6;
 mod peers;
+mod ranges;
 mod real;
 mod real6;
 mod simulated;

@@ -117,7 +117,7 @@ fn ten_thousand_ports_come_and_go_in_one_apply() {
         let host = Host::new(flavour);
         let net = network(1, "docker0", "172.17.0.0/16");
         let (id, mut many) = endpoint(1, 1, "172.17.0.2", &[]);
-        many.ports = vec![port("0.0.0.0:10001-20000->10001-20000/tcp")];
+        many.ports = vec![port("0.0.0.0:10001-20000->20001-30000/tcp")];
         let all = wish(std::slice::from_ref(&net), &[(id, many)], true);
         host.apply(&all);
         host.assert_exact(&all);
