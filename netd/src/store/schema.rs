@@ -64,6 +64,21 @@ const MIGRATIONS: &[&str] = &[
          body TEXT NOT NULL
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX uplink_of_network ON uplink (network);",
+    // 5: whether a port is free is found by its number, without a look at all that are lower: what begins within the
+    // wanted numbers, and the ranges that begin before them, of which there are few.
+    "DROP TRIGGER port_is_free;
+     CREATE INDEX port_range ON port (protocol, first, last) WHERE last > first;
+     CREATE TRIGGER port_is_free BEFORE INSERT ON port
+     WHEN EXISTS (
+         SELECT 1 FROM port WHERE protocol = NEW.protocol AND first BETWEEN NEW.first AND NEW.last
+             AND (instr(host_ip, ':') > 0) = (instr(NEW.host_ip, ':') > 0)
+             AND (host_ip = NEW.host_ip OR host_ip IN ('0.0.0.0', '::') OR NEW.host_ip IN ('0.0.0.0', '::'))
+     ) OR EXISTS (
+         SELECT 1 FROM port WHERE last > first AND protocol = NEW.protocol AND first < NEW.first AND last >= NEW.first
+             AND (instr(host_ip, ':') > 0) = (instr(NEW.host_ip, ':') > 0)
+             AND (host_ip = NEW.host_ip OR host_ip IN ('0.0.0.0', '::') OR NEW.host_ip IN ('0.0.0.0', '::'))
+     )
+     BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: port is published already'); END;",
 ];
 
 /// The newest version that this program understands.
@@ -95,6 +110,84 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<Option<i64>, rusqli
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A store with an endpoint that has these ports: address, first and last number.
+    fn with_ports(ports: &[(&str, u16, u16)]) -> Connection {
+        let mut store = Connection::open_in_memory().unwrap();
+        assert_eq!(migrate(&mut store).unwrap(), None);
+        store
+            .execute_batch(
+                "INSERT INTO network VALUES ('n', 'n', '');
+                 INSERT INTO container VALUES ('c', 'c', '');
+                 INSERT INTO endpoint VALUES ('e', 'n', 'c', '');",
+            )
+            .unwrap();
+        for port in ports {
+            put_port(&store, *port).unwrap();
+        }
+        store
+    }
+
+    fn put_port(
+        store: &Connection,
+        (host_ip, first, last): (&str, u16, u16),
+    ) -> rusqlite::Result<usize> {
+        store
+            .prepare_cached("INSERT INTO port VALUES ('tcp', ?1, ?2, ?3, 'e')")?
+            .execute(rusqlite::params![host_ip, first, last])
+    }
+
+    #[test]
+    fn no_port_is_published_twice_wherever_ranges_begin() {
+        let all = ["0.0.0.0", "192.0.2.1", "127.0.0.1", "::", "fd00::1"];
+        for there in all {
+            for new in all {
+                let same_family = there.contains(':') == new.contains(':');
+                let unspecified = |ip: &str| matches!(ip, "0.0.0.0" | "::");
+                let meet = same_family && (there == new || unspecified(there) || unspecified(new));
+                for (first, last) in [(10, 10), (10, 14)] {
+                    for (from, to) in [
+                        (10, 10),
+                        (8, 10),
+                        (8, 20),
+                        (12, 12),
+                        (14, 15),
+                        (9, 9),
+                        (15, 18),
+                        (5, 9),
+                    ] {
+                        let store = with_ports(&[(there, first, last), ("0.0.0.0", 1, 4)]);
+                        let overlap = from <= last && first <= to;
+                        assert_eq!(
+                            put_port(&store, (new, from, to)).is_err(),
+                            meet && overlap,
+                            "{new} {from}-{to} beside {there} {first}-{last}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whether_a_port_is_free_does_not_take_longer_beside_many() {
+        let steps = |count: u16| {
+            let ports: Vec<_> = (0..count)
+                .map(|n| ("0.0.0.0", 1000 + 2 * n, 1000 + 2 * n))
+                .collect();
+            let store = with_ports(&ports);
+            let mut insert = store
+                .prepare("INSERT INTO port VALUES ('tcp', '0.0.0.0', 60001, 60001, 'e')")
+                .unwrap();
+            insert.execute([]).unwrap();
+            insert.get_status(rusqlite::StatementStatus::VmStep)
+        };
+        let (alone, beside_many) = (steps(0), steps(10_000));
+        assert!(
+            beside_many <= alone * 2,
+            "{alone} steps, {beside_many} beside many"
+        );
+    }
 
     #[test]
     fn a_store_of_the_first_version_keeps_its_networks_and_learns_of_pairs() {

@@ -1,6 +1,7 @@
 //! The journal in SQLite: WAL and synchronous=NORMAL, so that the end of the process loses nothing (a power cut may
 //! lose the last moments, and ends the containers anyway).
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -322,19 +323,47 @@ fn put_endpoint(transaction: &Transaction<'_>, endpoint: &Endpoint) -> Result<()
             .prepare_cached("INSERT INTO lease (network, address, endpoint) VALUES (?1, ?2, ?3)")?
             .execute([&network, &lease.address.to_string(), &id])?;
     }
-    transaction
-        .prepare_cached("DELETE FROM port WHERE endpoint = ?1")?
-        .execute([&id])?;
-    for port in &endpoint.ports {
-        transaction
-            .prepare_cached("INSERT INTO port (protocol, host_ip, first, last, endpoint) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![
-                port.protocol.as_str(),
-                port.host_ip.to_string(),
-                port.host_ports.first(),
-                port.host_ports.last(),
-                id
-            ])?;
+    put_ports(transaction, &id, endpoint)
+}
+
+/// A row of the table of ports, but for its endpoint: protocol, host address, first and last number.
+type PortRow = (String, String, u16, u16);
+
+/// Makes the rows those of the record. Mostly they are already: an attach writes its endpoint twice.
+fn put_ports(
+    transaction: &Transaction<'_>,
+    id: &str,
+    endpoint: &Endpoint,
+) -> Result<(), StoreError> {
+    let wanted: Vec<PortRow> = endpoint
+        .ports
+        .iter()
+        .map(|port| {
+            let (protocol, host_ip) = (port.protocol.to_string(), port.host_ip.to_string());
+            let numbers = port.host_ports;
+            (protocol, host_ip, numbers.first(), numbers.last())
+        })
+        .collect();
+    let there: BTreeSet<PortRow> = transaction
+        .prepare_cached("SELECT protocol, host_ip, first, last FROM port WHERE endpoint = ?1")?
+        .query_map([id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM port WHERE protocol = ?1 AND first = ?2 AND host_ip = ?3 AND endpoint = ?4",
+    )?;
+    let kept: BTreeSet<&PortRow> = wanted.iter().collect();
+    for row in there.iter().filter(|row| !kept.contains(row)) {
+        let (protocol, host_ip, first, _) = row;
+        delete.execute(params![protocol, first, host_ip, id])?;
+    }
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO port (protocol, host_ip, first, last, endpoint) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for row in wanted.iter().filter(|row| !there.contains(row)) {
+        let (protocol, host_ip, first, last) = row;
+        insert.execute(params![protocol, host_ip, first, last, id])?;
     }
     Ok(())
 }
