@@ -5,6 +5,7 @@ pub(crate) mod topology;
 pub(crate) mod wish;
 
 mod goldens;
+mod growth;
 mod packets;
 mod packets6;
 mod peers;
