@@ -10,7 +10,8 @@ use netd_model::container::Phase;
 use netd_model::desired::{KernelState, RouteState, SandboxState, Sysctl};
 use netd_model::network::BridgeSpec;
 use netd_model::{
-    DriverSpec, Endpoint, IfName, InstanceId, IpNetwork, Network, NetworkName, Sandbox, Subnet,
+    ContainerRoute, DriverSpec, Endpoint, IfName, InstanceId, IpNetwork, Lease, Network,
+    NetworkName, Sandbox, Subnet,
 };
 
 use crate::bridge;
@@ -72,6 +73,9 @@ pub fn plan_sandbox(
     }
     inside.routes.extend(default_route(&wired, Family::V4));
     inside.routes.extend(default_route(&wired, Family::V6));
+    for (attachment, spec) in &wired {
+        inside.routes.extend(own_routes(attachment, spec));
+    }
     inside.sysctls = sysctls(&inside);
     for (attachment, _) in &wired {
         // After netd's own: what a user says of an interface goes before.
@@ -159,6 +163,23 @@ fn default_route(wired: &[(Attachment<'_>, &BridgeSpec)], family: Family) -> Opt
         destination: Subnet::new(everywhere, 0).ok()?,
         gateway,
     })
+}
+
+/// The routes that an endpoint has besides. One without a next hop of its family leads nowhere and is left out: such a
+/// one is refused when it is asked for.
+fn own_routes(attachment: &Attachment<'_>, spec: &BridgeSpec) -> Vec<RouteState> {
+    let Attachment { network, endpoint } = *attachment;
+    let hop = |destination: Subnet| {
+        let same = |lease: &&Lease| lease.address.is_ipv4() == destination.is_ipv4();
+        bridge::gateway_for(network, spec, endpoint.leases.iter().find(same)?)
+    };
+    let route = |route: &ContainerRoute| {
+        Some(RouteState {
+            destination: route.destination,
+            gateway: route.gateway.or_else(|| hop(route.destination))?,
+        })
+    };
+    endpoint.routes.iter().filter_map(route).collect()
 }
 
 /// Turns IPv6 on exactly where there is an address of it: an interface that merely has it reaches its neighbours past

@@ -91,6 +91,8 @@ pub(crate) fn endpoint(network: &Network, number: u8) -> Endpoint {
         sysctls: Vec::new(),
         aliases: Vec::new(),
         gateway_priority: 0,
+        routes: Vec::new(),
+        joined_as: None,
         phase: Phase::Attached,
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, LinkLocal, Mac, NetnsId,
-    NetworkId, OpenPort, PublishedPort, Subnet,
+    NetworkId, OpenPort, PublishedPort, RuntimeId, Subnet,
 };
 
 /// A container of any runtime, or a process that `net run` started.
@@ -46,6 +46,9 @@ pub struct Container {
     pub auto_remove: bool,
     /// The user's own marks.
     pub labels: BTreeMap<String, String>,
+    /// What the runtime calls it that handed it over by a key of its own (CNI), unique among those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_id: Option<RuntimeId>,
 }
 
 impl Container {
@@ -226,8 +229,38 @@ pub struct Endpoint {
     pub aliases: Vec<Alias>,
     /// The network with the highest number carries the default route; the name decides among equals.
     pub gateway_priority: i32,
+    /// Routes by way of this network besides the default route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<ContainerRoute>,
+    /// Name of the runtime's network configuration that it came by. With the container's
+    /// [`runtime_id`](Container::runtime_id) and the name of the interface inside, it is what the runtime knows it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_as: Option<RuntimeId>,
     /// How far its life has come.
     pub phase: Phase,
+}
+
+/// What a runtime knows a container's presence on a network by (CNI specification: the primary key of an attachment).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeKey {
+    /// Name of the runtime's network configuration, which need not be that of the network.
+    pub network: RuntimeId,
+    /// The runtime's id of the container.
+    pub container: RuntimeId,
+    /// Name of the interface inside.
+    pub interface: IfName,
+}
+
+/// A route of one container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerRoute {
+    /// Where it leads.
+    pub destination: Subnet,
+    /// The next hop; `None` for the network's gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
 }
 
 /// A kernel parameter of one interface (ip-sysctl.rst), whatever that is called.

@@ -23,14 +23,15 @@ pub mod diff;
 pub mod ruleset;
 
 pub use container::{
-    Container, ContainerState, Endpoint, Lease, NamespaceMode, Phase, Sandbox, Supervisor,
+    Container, ContainerRoute, ContainerState, Endpoint, Lease, NamespaceMode, Phase, RuntimeKey,
+    Sandbox, Supervisor,
 };
 pub use desired::{NetnsId, Op};
 pub use id::{ContainerId, EndpointId, InstanceId, NetworkId};
 pub use ipnetwork::IpNetwork;
 pub use link_local::LinkLocal;
 pub use mac::Mac;
-pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName};
+pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName, RuntimeId};
 pub use network::{DriverSpec, Network, NetworkPair, Policy, PoolSpec};
 pub use peer::{PeerRoute, Uplink};
 pub use port::{PortRange, Protocol, PublishRequest, PublishedPort};

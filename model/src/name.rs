@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const NAME_MAX_BYTES: usize = 128;
 /// Longest label between two dots, in bytes (RFC 1035 section 2.3.4).
 pub const LABEL_MAX_BYTES: usize = 63;
+/// Longest id that a runtime may give to something, in bytes: as many as a file name has, since that is what other
+/// plugins make of it.
+pub const RUNTIME_ID_MAX_BYTES: usize = 255;
 /// Longest hostname that Linux takes, in bytes (`HOST_NAME_MAX`, sethostname(2)).
 pub const HOSTNAME_MAX_BYTES: usize = 64;
 /// Longest interface name, in bytes (`IFNAMSIZ` less the final NUL, linux/if.h).
@@ -92,9 +95,6 @@ fn check_name(kind: &'static str, given: &str) -> Result<(), ParseNameError> {
             max_bytes: NAME_MAX_BYTES,
         });
     }
-    let misplaced = |(at, c): &(usize, char)| {
-        !(c.is_ascii_alphanumeric() || (*at > 0 && matches!(c, '_' | '.' | '-')))
-    };
     if let Some((_, found)) = given.char_indices().find(misplaced) {
         return Err(ParseNameError::BadCharacter {
             kind,
@@ -113,6 +113,35 @@ fn check_name(kind: &'static str, given: &str) -> Result<(), ParseNameError> {
         });
     }
     Ok(())
+}
+
+/// The rule of the CNI specification for the name of a network and the id of a container.
+fn check_runtime_id(given: &str) -> Result<(), ParseNameError> {
+    const KIND: &str = "runtime's id";
+    if given.is_empty() {
+        return Err(ParseNameError::Empty { kind: KIND });
+    }
+    if given.len() > RUNTIME_ID_MAX_BYTES {
+        return Err(ParseNameError::TooLong {
+            kind: KIND,
+            given: given.to_owned(),
+            max_bytes: RUNTIME_ID_MAX_BYTES,
+        });
+    }
+    match given.char_indices().find(misplaced) {
+        Some((_, found)) => Err(ParseNameError::BadCharacter {
+            kind: KIND,
+            given: given.to_owned(),
+            found,
+            allowed: NAME_RULE,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// True for what [`NAME_RULE`] does not allow at that place.
+fn misplaced((at, c): &(usize, char)) -> bool {
+    !(c.is_ascii_alphanumeric() || (*at > 0 && matches!(c, '_' | '.' | '-')))
 }
 
 fn check_network_name(given: &str) -> Result<(), ParseNameError> {
@@ -246,6 +275,11 @@ name!(
     |text| check_name("alias", text)
 );
 name!(
+    /// What a runtime calls a container or a network configuration of its own. It is no name for DNS.
+    RuntimeId,
+    check_runtime_id
+);
+name!(
     /// What gethostname(2) says inside a container.
     Hostname,
     check_hostname
@@ -314,6 +348,17 @@ mod tests {
         );
         let error = Alias::new("").unwrap_err().to_string();
         assert_eq!(error, "an alias cannot be empty");
+    }
+
+    #[test]
+    fn a_runtimes_ids_are_as_long_as_file_names() {
+        let long = "default-".to_owned() + &"0f".repeat(32);
+        for good in ["a", "a..b", "a.", &long, &"a".repeat(255)] {
+            assert!(RuntimeId::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "..", "../a", "a/b", "-a", "a b", &"a".repeat(256)] {
+            assert!(RuntimeId::new(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use netd_ipam::Pool;
 use netd_model::{
     Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, NetnsId,
-    Network, NetworkId, NetworkName, NetworkPair, PeerRoute, Phase, Subnet, Uplink,
+    Network, NetworkId, NetworkName, NetworkPair, PeerRoute, Phase, RuntimeId, Subnet, Uplink,
 };
 
 use crate::store::{Change, Reservation, Snapshot};
@@ -42,6 +42,7 @@ pub struct State {
     of_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
     host_interfaces: BTreeMap<IfName, EndpointId>,
     by_netns: BTreeMap<NetnsId, ContainerId>,
+    runtime_ids: BTreeMap<RuntimeId, ContainerId>,
     /// With each container, those that share its namespace or did.
     companions: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
     boot: Option<String>,
@@ -71,6 +72,7 @@ impl State {
             of_network: BTreeMap::new(),
             host_interfaces: BTreeMap::new(),
             by_netns: BTreeMap::new(),
+            runtime_ids: BTreeMap::new(),
             companions: BTreeMap::new(),
             boot: snapshot.boot,
             pools: BTreeMap::new(),

@@ -4,6 +4,7 @@
 //! but the connection. There is no runtime and no thread behind it, so that a process which uses it starts at once and
 //! may change its namespaces while it holds one.
 
+mod attachments;
 mod error;
 mod routes;
 mod unix;

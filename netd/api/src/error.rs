@@ -48,6 +48,10 @@ pub enum ErrorCode {
     RouteExists,
     /// Containers are connected to it, or a route names it (409).
     NetworkInUse,
+    /// A network of that name is there, other than it was described (409).
+    NetworkDiffers,
+    /// A container is not connected as the records say, and that could not be mended (409).
+    NotAsRecorded,
     /// `bridge`, `host` and `none` stay (403).
     Builtin,
     /// The container is connected to that network already, in another way (409).

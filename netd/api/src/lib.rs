@@ -3,8 +3,9 @@
 //! HTTP/1.1 with JSON bodies on a Unix socket, below [`PREFIX`]. Shared by the daemon and by every program that talks
 //! to it; knows neither how the daemon works nor how a command line looks.
 //!
-//! Reading order: [`network`], [`container`], [`route`], [`status`], [`error`], [`client`].
+//! Reading order: [`network`], [`container`], [`attachment`], [`route`], [`status`], [`error`], [`client`].
 
+pub mod attachment;
 pub mod container;
 pub mod error;
 pub mod network;
@@ -13,6 +14,9 @@ pub mod status;
 
 pub mod client;
 
+pub use attachment::{
+    AttachRequest, Attached, NewIdentity, RetainReport, RetainRequest, Retained, WantedNetwork,
+};
 pub use client::{Client, ClientError, Events};
 pub use container::{
     Attachment, ConnectRequest, ContainerRequest, ContainerView, DisconnectRequest, ExitReport,
@@ -28,8 +32,9 @@ pub use status::{Event, Status, Version};
 /// Vocabulary that the wire types are made of.
 pub use netd_model::{
     Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, LinkLocal, Mac,
-    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, Subnet,
-    container::DnsSettings, subnet::ParseSubnetError,
+    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, RuntimeId, Subnet,
+    container::{ContainerRoute, DnsSettings, RuntimeKey},
+    subnet::ParseSubnetError,
 };
 
 /// First part of every path of this interface, with its version.

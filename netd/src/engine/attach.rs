@@ -12,8 +12,8 @@ use netd_kernel::{ApplyError, KernelError};
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
-    Alias, Container, ContainerId, Endpoint, EndpointId, IfName, LinkLocal, Mac, NetworkId, Phase,
-    PublishRequest,
+    Alias, Container, ContainerId, ContainerRoute, Endpoint, EndpointId, IfName, LinkLocal, Mac,
+    NetworkId, Phase, PublishRequest, RuntimeId,
 };
 
 use super::hold::stale_flows;
@@ -40,6 +40,10 @@ pub struct Wish {
     pub options: EndpointOptions,
     /// The network with the highest number carries the default route.
     pub gateway_priority: i32,
+    /// Routes besides the default route.
+    pub routes: Vec<ContainerRoute>,
+    /// Name of the runtime's network configuration that it comes by.
+    pub joined_as: Option<RuntimeId>,
 }
 
 impl Engine {

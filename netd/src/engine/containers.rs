@@ -8,7 +8,7 @@ use netd_kernel::{AdoptError, NetnsHandle};
 use netd_model::container::{DnsSettings, Link, Supervisor};
 use netd_model::{
     Alias, Container, ContainerId, ContainerName, ContainerState, Endpoint, Hostname,
-    NamespaceMode, NetnsId, NetworkId, Sandbox,
+    NamespaceMode, NetnsId, NetworkId, RuntimeId, Sandbox,
 };
 
 use super::place::{self, Place};
@@ -44,6 +44,8 @@ pub struct NewContainer {
     pub auto_remove: bool,
     /// The user's own marks.
     pub labels: BTreeMap<String, String>,
+    /// What the runtime calls it, if it has a key of its own for it.
+    pub runtime_id: Option<RuntimeId>,
 }
 
 impl Engine {
@@ -268,7 +270,12 @@ fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enro
         .name
         .as_ref()
         .and_then(|name| state.container_named(name));
-    if let Some(present) = named.filter(same) {
+    // A runtime means the container that it handed over itself, whatever that is called.
+    let meant = match &new.runtime_id {
+        Some(id) => state.container_of_runtime(id),
+        None => named,
+    };
+    if let Some(present) = meant.filter(same) {
         return Ok(Enrolled::Known(present.id));
     }
     let name = match new.name {
@@ -279,6 +286,7 @@ fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enro
     if let Some(present) = state
         .container_named(&name)
         .or(state.container(id))
+        .or(meant)
         .filter(in_the_way)
     {
         return Err(EngineError::ContainerExists {
@@ -340,6 +348,7 @@ fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enro
         dns: new.dns,
         auto_remove: new.auto_remove,
         labels: new.labels,
+        runtime_id: new.runtime_id,
     };
     ledger.commit(&[Change::PutContainer(container)])?;
     Ok(if returns {

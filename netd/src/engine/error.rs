@@ -2,8 +2,11 @@
 
 mod code;
 mod lookup;
+mod runtime;
 mod ways;
+mod words;
 
+pub use runtime::RuntimeError;
 pub use ways::WayError;
 
 use std::net::IpAddr;
@@ -20,6 +23,7 @@ use netd_model::{
 
 use crate::ledger::Closed;
 use crate::store::StoreError;
+use words::{advice, former_key, moved};
 
 /// Why the engine refused or failed. Whatever it is, nothing half-made stays.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +109,9 @@ pub enum EngineError {
     /// What leads to other hosts cannot be changed so.
     #[error(transparent)]
     Way(#[from] WayError),
+    /// What a runtime knows by a key of its own is not as it means.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     /// The request can never be granted.
     #[error("{0}")]
     Invalid(String),
@@ -355,21 +362,6 @@ pub enum EngineError {
     Closed(#[from] Closed),
 }
 
-fn moved(from: Subnet, to: Option<IpNetwork>) -> String {
-    match to {
-        Some(to) => format!("move from {from} to {to}"),
-        None => format!("leave {from}"),
-    }
-}
-
-/// What in the configuration keeps docker0 where it is.
-fn former_key(from: Subnet) -> String {
-    match from.is_ipv4() {
-        true => format!("bip {from}"),
-        false => format!("ipv6 true with fixed-cidr-v6 {from}"),
-    }
-}
-
 impl EngineError {
     /// The sentence with its causes behind it.
     #[must_use]
@@ -385,15 +377,5 @@ impl EngineError {
             cause = error.source();
         }
         sentence
-    }
-}
-
-/// What to do about a port that a process has; the other refusals say it themselves.
-fn advice(error: &ReservePortError) -> &'static str {
-    match error {
-        ReservePortError::Taken { .. } => "; publish another port or stop that process",
-        ReservePortError::NotMyAddress { .. }
-        | ReservePortError::TooMany { .. }
-        | ReservePortError::Os { .. } => "",
     }
 }

@@ -13,12 +13,10 @@ use netd_api::container::ContainerFiles;
 use netd_model::container::DnsSettings;
 use netd_model::{Container, ContainerId, Endpoint, NamespaceMode, Phase};
 
-use super::names::has_names;
+use super::names::{RESOLVER, has_names};
 use super::{Engine, EngineError};
 use crate::state::State;
 
-/// Address of the embedded resolver inside every sandbox.
-const EMBEDDED_RESOLVER: &str = "127.0.0.11";
 /// What systemd-resolved offers for those who cannot reach its 127.0.0.53.
 const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
 
@@ -100,7 +98,7 @@ impl Files {
         }
         let mut text = String::from("# Written by netd.\n");
         if named {
-            let _ = writeln!(text, "nameserver {EMBEDDED_RESOLVER}");
+            let _ = writeln!(text, "nameserver {RESOLVER}");
             if !options.iter().any(|option| option.starts_with("ndots:")) {
                 options.insert(0, "ndots:0".to_owned());
             }

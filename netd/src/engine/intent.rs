@@ -15,7 +15,7 @@ use netd_model::{
 use super::attach::Wish;
 use super::choose;
 use super::host_ports::{self, Avoid, Publisher};
-use super::{EngineError, link_local, plan};
+use super::{EngineError, hops, link_local, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::Change;
@@ -123,7 +123,10 @@ fn already(
             let interface = present.interface.as_ref();
             interface.is_some_and(|interface| interface.inside == *name)
         });
-    if has_ips && has_mac && has_ports && has_options && wish.aliases == present.aliases {
+    // Whoever has no key of his own asks for no other than there is.
+    let has_key = wish.joined_as.is_none() || wish.joined_as == present.joined_as;
+    let has_rest = wish.aliases == present.aliases && wish.routes == present.routes;
+    if has_ips && has_mac && has_ports && has_options && has_key && has_rest {
         return Ok(Intent::Already(Arc::clone(present)));
     }
     let addresses: Vec<String> = present
@@ -142,7 +145,11 @@ fn already(
     })
 }
 
-fn not_connectable(network: &Network, container: &Container, reason: String) -> EngineError {
+pub(super) fn not_connectable(
+    network: &Network,
+    container: &Container,
+    reason: String,
+) -> EngineError {
     EngineError::NotConnectable {
         container: container.name.clone(),
         network: network.name.clone(),
@@ -240,6 +247,8 @@ fn plain(
         sysctls: Vec::new(),
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
+        routes: wish.routes,
+        joined_as: wish.joined_as,
         phase: Phase::Attaching,
     })
 }
@@ -266,6 +275,7 @@ fn bridged(
         check_mac(state, network, mac)?;
     }
     link_local::check(state, network, mac, &wish.link_local)?;
+    hops::check((network, container), &leases, &wish.routes)?;
     // Docker takes -p on an internal network and publishes nothing; so do we.
     let requests = if network.policy.internal {
         Vec::new()
@@ -307,6 +317,8 @@ fn bridged(
         sysctls: wish.options.sysctls,
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
+        routes: wish.routes,
+        joined_as: wish.joined_as,
         phase: Phase::Attaching,
     })
 }

@@ -5,7 +5,8 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`], [`attach`], [`detach`] and [`departures`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! [`attachments`] with [`described`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
 mod error;
@@ -16,14 +17,17 @@ mod timings;
 
 mod allow;
 mod attach;
+mod attachments;
 mod choose;
 mod companions;
 mod containers;
 mod departures;
+mod described;
 mod detach;
 mod ending;
 mod forwarding;
 mod hold;
+mod hops;
 mod host_ports;
 mod intent;
 mod link_local;
@@ -51,10 +55,11 @@ mod stop;
 mod watch;
 
 pub use attach::Wish;
+pub use attachments::Joined;
 pub use containers::NewContainer;
 pub use detach::Absent;
 pub use ending::Ending;
-pub use error::{EngineError, WayError};
+pub use error::{EngineError, RuntimeError, WayError};
 pub use start::Ground;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +100,8 @@ pub struct Engine {
     networks: Lanes<NetworkId>,
     /// Routes and uplinks are changed one after another; taken before a network.
     routes: tokio::sync::Mutex<()>,
+    /// Networks that are wanted by description are made one after another; taken before the house.
+    describing: tokio::sync::Mutex<()>,
     /// Rung when something is left to do that a full reconcile will find.
     leftovers: Arc<Notify>,
     departures: Arc<departures::Departures>,

@@ -2,7 +2,7 @@
 //!
 //! Called inside ledger turns, so that the resolver's snapshots follow each other as the changes did.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ use crate::state::State;
 
 /// Port that resolvers listen on (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
+
+/// Where containers ask the embedded resolver, as in Docker.
+pub(super) const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
 /// The embedded resolver with what it needs to know.
 #[derive(Debug)]

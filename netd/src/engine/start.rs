@@ -68,6 +68,7 @@ impl Engine {
             sandboxes: Lanes::new(),
             networks: Lanes::new(),
             routes: tokio::sync::Mutex::default(),
+            describing: tokio::sync::Mutex::default(),
             leftovers: Arc::new(Notify::new()),
             departures: Arc::default(),
             debts: Mutex::default(),

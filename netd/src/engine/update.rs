@@ -243,7 +243,7 @@ fn change_servers(servers: &mut Vec<IpAddr>, request: &UpdateRequest) -> Result<
 
 /// Refuses addresses that no resolver can have, and 127.0.0.11, where containers ask netd itself.
 pub(super) fn check_servers(servers: &[IpAddr]) -> Result<(), EngineError> {
-    let embedded = IpAddr::from([127, 0, 0, 11]);
+    let embedded = super::names::RESOLVER;
     for server in servers {
         if server.is_unspecified() || server.is_multicast() || *server == embedded {
             return Err(EngineError::Invalid(format!(

@@ -78,6 +78,8 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::AddressTaken
         | ErrorCode::PortTaken
         | ErrorCode::NetworkInUse
+        | ErrorCode::NetworkDiffers
+        | ErrorCode::NotAsRecorded
         | ErrorCode::RouteExists
         | ErrorCode::AlreadyConnected
         | ErrorCode::NotConnected

@@ -1,6 +1,7 @@
 //! The paths of the native interface. A request, once understood, is carried out to its end even if its client hangs
 //! up: flows run in tasks of their own.
 
+mod attachments;
 mod containers;
 mod networks;
 mod peers;
@@ -59,6 +60,10 @@ pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router 
         )
         .route("/routes", get(peers::list_routes).post(peers::add_route))
         .route("/routes/{subnet}", delete(peers::remove_route))
+        .route("/attachments", post(attachments::attach))
+        .route("/attachments/release", post(attachments::release))
+        .route("/attachments/check", post(attachments::check))
+        .route("/attachments/retain", post(attachments::retain))
         .route(
             "/containers",
             get(containers::list_containers).post(containers::run_container),

@@ -37,6 +37,9 @@ impl State {
                 if let Some(sandbox) = &container.sandbox {
                     self.by_netns.insert(sandbox.netns, container.id);
                 }
+                if let Some(runtime_id) = &container.runtime_id {
+                    self.runtime_ids.insert(runtime_id.clone(), container.id);
+                }
                 self.index_companion(container);
                 self.containers
                     .insert(container.id, Arc::new(container.clone()));
@@ -118,6 +121,9 @@ impl State {
         self.unindex_companion(&before);
         if let Some(sandbox) = &before.sandbox {
             self.by_netns.remove(&sandbox.netns);
+        }
+        if let Some(runtime_id) = &before.runtime_id {
+            self.runtime_ids.remove(runtime_id);
         }
     }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use netd_model::{Container, ContainerId, ContainerName, Network, NetworkId, NetworkName};
+use netd_model::{
+    Container, ContainerId, ContainerName, Endpoint, Network, NetworkId, NetworkName, RuntimeId,
+    RuntimeKey,
+};
 
 use super::State;
 
@@ -43,6 +46,42 @@ impl State {
             return Ok(container);
         }
         by_prefix(word, &self.containers, ContainerId::from_bytes)
+    }
+}
+
+impl State {
+    /// The container that a runtime calls so.
+    #[must_use]
+    pub fn container_of_runtime(&self, id: &RuntimeId) -> Option<&Arc<Container>> {
+        self.containers.get(self.runtime_ids.get(id)?)
+    }
+
+    /// The endpoints that a runtime knows by this key: one, and such as are on their way out still.
+    #[must_use]
+    pub fn endpoints_of_runtime(&self, key: &RuntimeKey) -> Vec<Arc<Endpoint>> {
+        let Some(container) = self.container_of_runtime(&key.container) else {
+            return Vec::new();
+        };
+        let mut endpoints = self.endpoints_of(container.id);
+        endpoints.retain(|endpoint| {
+            let inside = endpoint.interface.as_ref();
+            endpoint.joined_as.as_ref() == Some(&key.network)
+                && inside.is_some_and(|interface| interface.inside == key.interface)
+        });
+        endpoints
+    }
+
+    /// The keys under which a runtime knows endpoints of one of its network configurations.
+    #[must_use]
+    pub fn keys_of_runtime(&self, network: &RuntimeId) -> Vec<RuntimeKey> {
+        let key = |endpoint: &Arc<Endpoint>| {
+            Some(RuntimeKey {
+                network: endpoint.joined_as.clone().filter(|name| name == network)?,
+                container: self.container(endpoint.container)?.runtime_id.clone()?,
+                interface: endpoint.interface.as_ref()?.inside.clone(),
+            })
+        };
+        self.endpoints().filter_map(key).collect()
     }
 }
 

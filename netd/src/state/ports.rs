@@ -101,6 +101,8 @@ mod tests {
             sysctls: Vec::new(),
             aliases: Vec::new(),
             gateway_priority: 0,
+            routes: Vec::new(),
+            joined_as: None,
             phase: Phase::Attached,
         }
     }

@@ -8,6 +8,7 @@
 )]
 
 mod allow;
+mod attachments;
 mod bench;
 mod crash;
 mod crowd;

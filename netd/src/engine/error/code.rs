@@ -18,6 +18,7 @@ impl EngineError {
             Self::Builtin { .. } | Self::Configured { .. } => ErrorCode::Builtin,
             Self::InUse { .. } | Self::ConfigurationInUse { .. } => ErrorCode::NetworkInUse,
             Self::Way(error) => error.code(),
+            Self::Runtime(error) => error.code(),
             Self::Name(_) => ErrorCode::InvalidName,
             Self::NotAPair { .. }
             | Self::Invalid(_)

@@ -80,12 +80,15 @@ pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, R
             ports,
             options: endpoint_options(&request.driver_options)?,
             gateway_priority: 0,
+            routes: Vec::new(),
+            joined_as: None,
         },
         links: request.links,
         dns: request.dns,
         // Whoever gave it no name cannot bring it back by one.
         auto_remove: request.auto_remove || nameless,
         labels: request.labels,
+        runtime_id: None,
     })
 }
 

@@ -130,6 +130,8 @@ pub(super) async fn connect(
         ports: checked(request.ports)?,
         options: endpoint_options(&request.driver_options)?,
         gateway_priority: request.gateway_priority,
+        routes: Vec::new(),
+        joined_as: None,
     };
     let engine = Arc::clone(&app.engine);
     let endpoint = match (request.container, request.netns) {

@@ -1,0 +1,128 @@
+//! A network that is wanted by its description: made on first use, once, whoever else wants it at the same moment.
+
+use std::sync::Arc;
+
+use netd_api::NetworkRequest;
+use netd_model::{Network, Phase, PoolSpec};
+
+use super::{Engine, EngineError, RuntimeError};
+
+impl Engine {
+    /// The network of this name, made if there is none.
+    ///
+    /// # Errors
+    /// [`RuntimeError::DescribedOtherwise`] if it is there and not as described; else why it could not be made.
+    pub(super) async fn ensure_network(
+        &self,
+        request: NetworkRequest,
+    ) -> Result<Arc<Network>, EngineError> {
+        if let Some(network) = self.standing(&request).await? {
+            return agreeing(network, &request);
+        }
+        // The others find it there once the first has made it.
+        let _one = self.describing.lock().await;
+        if let Some(network) = self.standing(&request).await? {
+            return agreeing(network, &request);
+        }
+        match self.create_network(request.clone()).await {
+            // Somebody else made it by this name, who did not wait here.
+            Err(taken @ EngineError::NetworkExists { .. }) => {
+                let network = self.standing(&request).await?.ok_or(taken)?;
+                agreeing(network, &request)
+            }
+            made => made,
+        }
+    }
+
+    /// The network of that name, once whoever is about to make or remove it has come to an end.
+    async fn standing(
+        &self,
+        request: &NetworkRequest,
+    ) -> Result<Option<Arc<Network>>, EngineError> {
+        let find = || {
+            let name = request.name.clone();
+            self.look(move |state| state.network_named(&name).cloned())
+        };
+        let Some(network) = find().await? else {
+            return Ok(None);
+        };
+        if network.phase == Phase::Attached {
+            return Ok(Some(network));
+        }
+        let _lane = self.networks.shared(network.id).await;
+        let settled = find().await?;
+        Ok(settled.filter(|network| network.phase == Phase::Attached))
+    }
+}
+
+fn agreeing(network: Arc<Network>, request: &NetworkRequest) -> Result<Arc<Network>, EngineError> {
+    match difference(&network, request) {
+        None => Ok(network),
+        Some((has, described)) => Err(RuntimeError::DescribedOtherwise {
+            network: network.name.clone(),
+            has,
+            described,
+        }
+        .into()),
+    }
+}
+
+/// What the network has, and what was described in its place; `None` where nothing contradicts.
+fn difference(network: &Network, request: &NetworkRequest) -> Option<(String, String)> {
+    if network.bridge().is_none() {
+        let driver = network.driver.name();
+        return Some((format!("driver {driver}"), "driver bridge".to_owned()));
+    }
+    for pool in &request.pools {
+        let Some(subnet) = pool.subnet else { continue };
+        let there = network.pools.iter().find(|there| there.subnet == subnet);
+        let Some(there) = there else {
+            return Some((subnets(&network.pools), format!("subnet {subnet}")));
+        };
+        if pool.gateway.is_some_and(|gateway| gateway != there.gateway) {
+            let asked = pool.gateway.map(|gateway| gateway.to_string());
+            let asked = asked.unwrap_or_default();
+            return Some((
+                format!("gateway {}", there.gateway),
+                format!("gateway {asked}"),
+            ));
+        }
+        if pool.range != there.range {
+            let shown = |range: Option<netd_model::Subnet>| match range {
+                Some(range) => format!("range {range}"),
+                None => "no range".to_owned(),
+            };
+            return Some((shown(there.range), shown(pool.range)));
+        }
+    }
+    let all_named = request.pools.iter().all(|pool| pool.subnet.is_some());
+    if all_named && !request.pools.is_empty() && request.pools.len() != network.pools.len() {
+        let described = request.pools.iter().filter_map(|pool| pool.subnet);
+        let described: Vec<_> = described.map(|subnet| subnet.to_string()).collect();
+        return Some((
+            subnets(&network.pools),
+            format!("subnet {}", described.join(" and ")),
+        ));
+    }
+    if network.policy.internal != request.internal {
+        let shown = |internal: bool| format!("internal {internal}");
+        return Some((shown(network.policy.internal), shown(request.internal)));
+    }
+    if network.options != request.options {
+        let shown = |options: &std::collections::BTreeMap<String, String>| match options.is_empty()
+        {
+            true => "no options".to_owned(),
+            false => {
+                let each = options.iter().map(|(key, value)| format!("{key}={value}"));
+                format!("options {}", each.collect::<Vec<_>>().join(" "))
+            }
+        };
+        return Some((shown(&network.options), shown(&request.options)));
+    }
+    None
+}
+
+fn subnets(pools: &[PoolSpec]) -> String {
+    let each: Vec<_> = pools.iter().map(|pool| pool.subnet.to_string()).collect();
+    format!("subnet {}", each.join(" and "))
+}
