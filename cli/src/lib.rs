@@ -3,4 +3,7 @@
 //! They see the daemon through `netd-api` alone: what a network is made of in the kernel is not known here. The one part
 //! of the kernel that they do touch is their own process, when [`net`] runs a command in namespaces.
 
+pub mod cni;
 pub mod net;
+
+mod netns;

@@ -1,22 +1,18 @@
 //! What a user means by CONTAINER: something that netd knows, or a namespace to hand over.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use netd_api::{Client, ContainerName, ContainerView, ErrorCode, Netns};
 
-use nix::sys::statfs::{FsType, fstatfs};
-
 use super::failure::Failure;
 use super::networks::is;
+use crate::netns;
 
 /// Where `ip netns` keeps its namespaces (ip-netns(8)).
 const NETNS_DIRECTORY: &str = "/run/netns";
-
-/// File system of namespace files (linux/magic.h `NSFS_MAGIC`).
-const NSFS: FsType = FsType(0x6e73_6673);
 
 /// What CONTAINER turned out to be.
 #[derive(Debug)]
@@ -125,29 +121,9 @@ fn named_file(client: &Client, name: &str) -> Result<Option<PathBuf>, Failure> {
 }
 
 fn open_file(path: &Path) -> Result<Target, Failure> {
-    let refused = |error: std::io::Error| {
-        Failure::Refused(format!(
-            "cannot open the namespace {}: {error}",
-            path.display()
-        ))
-    };
-    // To open a pipe that nobody writes to would wait for ever.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)
-        .map_err(refused)?;
     // The daemon checks what matters; here it is told by the name that the user typed.
-    if fstatfs(&file)
-        .map_err(|errno| refused(errno.into()))?
-        .filesystem_type()
-        != NSFS
-    {
-        return Err(Failure::Refused(format!(
-            "{} is no network namespace; give a file such as /run/netns/NAME or /proc/PID/ns/net, or pid:N",
-            path.display()
-        )));
-    }
+    let opened = netns::open(path);
+    let file = opened.map_err(|error| Failure::Refused(error.to_string()))?;
     let name = path.file_name().and_then(|name| name.to_str());
     Ok(Target::Handed(Handed {
         source: Source::File(file),

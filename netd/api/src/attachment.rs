@@ -77,8 +77,8 @@ pub struct Attached {
     pub nameservers: Vec<IpAddr>,
     /// MTU of its interface, in bytes.
     pub mtu_bytes: u32,
-    /// Whether the container's default route leads over this network.
-    pub default_route: bool,
+    /// Next hops of the container's default routes that lead over this network, at most one of each family.
+    pub default_gateways: Vec<IpAddr>,
 }
 
 /// Body of `POST /attachments/retain`: what a runtime still knows of one of its network configurations.

@@ -27,8 +27,8 @@ pub struct Joined {
     pub nameservers: Vec<IpAddr>,
     /// MTU of its interface, in bytes.
     pub mtu_bytes: u32,
-    /// Whether the container's default route leads over this network.
-    pub default_route: bool,
+    /// Next hops of the container's default routes that lead over this network.
+    pub default_gateways: Vec<IpAddr>,
 }
 
 impl Engine {
@@ -205,7 +205,17 @@ fn joined(state: &State, endpoint: &Endpoint) -> Option<Joined> {
     let plan = plan::standing_sandbox(state, state.container(endpoint.container)?).ok()?;
     let interface = endpoint.interface.as_ref()?;
     let routes = plan.sandboxes.values().flat_map(|inside| &inside.routes);
-    let mut defaults = routes.filter(|route| route.destination.prefix() == 0);
+    let defaults = routes.filter(|route| route.destination.prefix() == 0);
+    let is_here = |hop: &IpAddr| {
+        endpoint
+            .leases
+            .iter()
+            .any(|lease| lease.pool.contains(*hop))
+    };
+    let default_gateways = defaults
+        .map(|route| route.gateway)
+        .filter(is_here)
+        .collect();
     Some(Joined {
         endpoint: endpoint.id,
         nameservers: match names::has_names(network) {
@@ -213,10 +223,7 @@ fn joined(state: &State, endpoint: &Endpoint) -> Option<Joined> {
             false => Vec::new(),
         },
         mtu_bytes: plan.host.veths.get(&interface.outside)?.mtu_bytes,
-        default_route: defaults.any(|route| {
-            let mut leases = endpoint.leases.iter();
-            leases.any(|lease| lease.pool.contains(route.gateway))
-        }),
+        default_gateways,
     })
 }
 

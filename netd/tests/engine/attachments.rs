@@ -82,7 +82,9 @@ fn what_was_added_is_the_same_when_it_is_added_again_and_may_be_released_thrice(
         first.nameservers,
         ["127.0.0.11".parse::<std::net::IpAddr>().unwrap()]
     );
-    assert_eq!((first.mtu_bytes, first.default_route), (1500, true));
+    assert_eq!(first.mtu_bytes, 1500);
+    let gateway: std::net::IpAddr = "10.9.0.1".parse().unwrap();
+    assert_eq!(first.default_gateways, [gateway]);
     check(&bench, "added");
     let engine = bench.engine();
     assert_eq!(
@@ -116,7 +118,7 @@ fn one_container_joins_several_networks_and_ends_with_the_last() {
     let wanted = described("more", "10.8.0.0/24");
     let second =
         bench.wait(engine.attach_for_runtime(two.clone(), wanted, new(pid, Wish::default())));
-    assert!(!second.unwrap().default_route);
+    assert!(second.unwrap().default_gateways.is_empty());
     check(&bench, "on two");
     // A second interface on one network, and one network under two names, are refused.
     for again in [key("cni", "pod", "eth1"), key("alias", "pod", "eth1")] {

@@ -81,6 +81,6 @@ async fn shown(app: &App, joined: Joined) -> Answer<Attached> {
         attachment,
         nameservers: joined.nameservers,
         mtu_bytes: joined.mtu_bytes,
-        default_route: joined.default_route,
+        default_gateways: joined.default_gateways,
     }))
 }
