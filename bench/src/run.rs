@@ -13,6 +13,7 @@ use crate::lanes::docker::Docker;
 use crate::lanes::limit::Limit;
 use crate::lanes::netavark::Netavark;
 use crate::lanes::netd::{Backend, Netd};
+use crate::lanes::netd_cni::NetdCni;
 use crate::measure::Measure;
 use crate::measures::{Effort, beside, crowd, daemon, flows, names, parallel, ports, scale, steps};
 use crate::options::Options;
@@ -112,6 +113,7 @@ impl Group {
             Self::Steps => {
                 let own = lanes.len().min(OWN);
                 lanes.insert(own, Box::new(Cli::new()?));
+                lanes.insert(own + 1, Box::new(NetdCni::new()?));
                 steps::run(&mut lanes, effort, results);
                 ports::run(&mut lanes, effort, results);
             }

@@ -23,14 +23,20 @@ fn the_benchmark_measures_every_lane_and_writes_table_and_plots() {
         "netd-nftables",
         "netd-iptables",
         "net (CLI)",
+        "netd-cni",
         "Linux ",
     ] {
         assert!(page.contains(part), "{part} in\n{page}");
     }
     let reasons = page.lines().filter(|line| line.starts_with("n/a "));
     for reason in reasons {
+        let by_nature = [
+            "bare netlink has no ports",
+            "a network is made with its first container",
+            "a network stays when its last container leaves",
+        ];
         assert!(
-            reason.ends_with("bare netlink has no ports"),
+            by_nature.iter().any(|end| reason.ends_with(end)),
             "a lane failed: {reason}\n{page}"
         );
     }

@@ -1,7 +1,7 @@
 //! The lanes: who does the same work, each in namespaces of its own.
 //!
 //! Reading order: [`limit`] (bare netlink), [`netd`] (through its interface), [`cli`] (through `net`), [`docker`],
-//! [`netavark`], [`cni`], [`callers`].
+//! [`netavark`], [`cni`], [`netd_cni`], [`callers`].
 
 pub mod limit;
 
@@ -14,6 +14,8 @@ pub mod docker;
 pub mod netavark;
 
 pub mod cni;
+
+pub mod netd_cni;
 
 pub mod callers;
 
