@@ -14,9 +14,13 @@ use netd_model::{
     RuntimeKey,
 };
 
+use super::described::Ensured;
 use super::ending::Ending;
 use super::{Engine, EngineError, NewContainer, RuntimeError, names, plan};
 use crate::state::State;
+
+/// How often a described network may vanish between its making and the container's coming.
+const TRIES: u8 = 10;
 
 /// What a runtime is told of an endpoint besides the record itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,24 +40,50 @@ impl Engine {
     /// same answer.
     ///
     /// # Errors
-    /// [`EngineError`]; nothing of the attempt is left then, but a network that was made stays.
+    /// [`EngineError`]; nothing of the attempt is left then.
     pub async fn attach_for_runtime(
         &self,
         key: RuntimeKey,
         wanted: WantedNetwork,
         mut new: NewContainer,
     ) -> Result<Joined, EngineError> {
-        let network = match wanted {
-            WantedNetwork::Existing(word) => self.find_network(&word).await?,
-            WantedNetwork::Described(request) => self.ensure_network(*request).await?,
-        };
-        check_driver(&network, &key)?;
-        new.network = Some(network.id.to_string());
         new.runtime_id = Some(key.container.clone());
         new.wish.joined_as = Some(key.network.clone());
         new.wish.options.inside = Some(key.interface.clone());
-        self.run_container(new).await?;
+        for _ in 1..TRIES {
+            match self.attach_once(&key, &wanted, new.clone()).await {
+                // Who described it first did not come onto it after all, and took it away again.
+                Err(EngineError::NetworkNotFound(_))
+                    if matches!(wanted, WantedNetwork::Described(_)) => {}
+                done => {
+                    done?;
+                    return self.attached(&key).await;
+                }
+            }
+        }
+        self.attach_once(&key, &wanted, new).await?;
         self.attached(&key).await
+    }
+
+    async fn attach_once(
+        &self,
+        key: &RuntimeKey,
+        wanted: &WantedNetwork,
+        mut new: NewContainer,
+    ) -> Result<(), EngineError> {
+        let ensured = match wanted {
+            WantedNetwork::Existing(word) => Ensured::There(self.find_network(word).await?),
+            WantedNetwork::Described(request) => self.ensure_network((**request).clone()).await?,
+        };
+        check_driver(ensured.network(), key)?;
+        new.network = Some(ensured.network().id.to_string());
+        match self.run_container(new).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.withdraw(&ensured).await;
+                Err(error)
+            }
+        }
     }
 
     /// What the records say of a key.

@@ -8,14 +8,14 @@ use netd_model::{Network, Phase, PoolSpec};
 use super::{Engine, EngineError, RuntimeError};
 
 impl Engine {
-    /// The network of this name, made if there is none.
+    /// The network of this name, made if there is none; tells which.
     ///
     /// # Errors
     /// [`RuntimeError::DescribedOtherwise`] if it is there and not as described; else why it could not be made.
     pub(super) async fn ensure_network(
         &self,
         request: NetworkRequest,
-    ) -> Result<Arc<Network>, EngineError> {
+    ) -> Result<Ensured, EngineError> {
         if let Some(network) = self.standing(&request).await? {
             return agreeing(network, &request);
         }
@@ -30,7 +30,20 @@ impl Engine {
                 let network = self.standing(&request).await?.ok_or(taken)?;
                 agreeing(network, &request)
             }
-            made => made,
+            made => Ok(Ensured::Made(made?)),
+        }
+    }
+
+    /// Removes a network that was made for one who did not come onto it after all, unless others are on it by now.
+    pub(super) async fn withdraw(&self, ensured: &Ensured) {
+        let Ensured::Made(network) = ensured else {
+            return;
+        };
+        match self.remove_network(network.id).await {
+            Ok(()) | Err(EngineError::InUse { .. } | EngineError::NetworkNotFound(_)) => {}
+            Err(error) => {
+                tracing::warn!(network = %network.name, error = %error.sentence(), "a network that nobody came onto stays");
+            }
         }
     }
 
@@ -55,9 +68,33 @@ impl Engine {
     }
 }
 
-fn agreeing(network: Arc<Network>, request: &NetworkRequest) -> Result<Arc<Network>, EngineError> {
+/// A network that was wanted by its description.
+#[derive(Clone, Debug)]
+pub(super) enum Ensured {
+    /// It was there.
+    There(Arc<Network>),
+    /// It was made for this.
+    Made(Arc<Network>),
+}
+
+impl Ensured {
+    /// The network.
+    pub(super) fn network(&self) -> &Arc<Network> {
+        match self {
+            Self::There(network) | Self::Made(network) => network,
+        }
+    }
+}
+
+fn agreeing(network: Arc<Network>, request: &NetworkRequest) -> Result<Ensured, EngineError> {
+    if network.is_builtin() {
+        return Err(EngineError::Builtin {
+            name: network.name.to_string(),
+            action: "described",
+        });
+    }
     match difference(&network, request) {
-        None => Ok(network),
+        None => Ok(Ensured::There(network)),
         Some((has, described)) => Err(RuntimeError::DescribedOtherwise {
             network: network.name.clone(),
             has,

@@ -6,7 +6,7 @@ use netd_kernel::NetnsHandle;
 use netd_kernel::fake::Fuel;
 use netd_model::{ContainerRoute, RuntimeKey};
 
-use crate::bench::{Bench, publishing, request};
+use crate::bench::{Bench, at, publishing, request};
 use crate::steps::remove_all;
 use crate::whole::check;
 
@@ -241,10 +241,50 @@ fn a_description_that_contradicts_the_network_is_refused() {
         let pid = bench.world.spawn_process();
         let key = key("cni", "b", "eth0");
         let refused = bench.wait(engine.attach_for_runtime(key, wanted, new(pid, Wish::default())));
-        assert_eq!(code(refused).0, ErrorCode::NetworkDiffers);
+        assert_eq!(code(refused).0, ErrorCode::Builtin);
     }
     assert_eq!(bench.look(|state| state.containers().count()), 1);
     check(&bench, "refused");
+}
+
+/// Half of those who describe the network cannot come onto it: each of these takes away what it made.
+#[test]
+fn who_does_not_come_onto_a_described_network_leaves_none_and_takes_none() {
+    let bench = Bench::new();
+    let baseline = bench.baseline();
+    let engine = bench.engine();
+    let all = (0..24).map(|number| {
+        let pid = bench.world.spawn_process();
+        let wish = if number % 2 == 0 {
+            at("10.9.0.1")
+        } else {
+            Wish::default()
+        };
+        let key = key("cni", &format!("c{number}"), "eth0");
+        engine.attach_for_runtime(key, described("cni", "10.9.0.0/24"), new(pid, wish))
+    });
+    let all: Vec<_> = all.collect();
+    let (came, refused): (Vec<_>, Vec<_>) = bench
+        .wait(futures::future::join_all(all))
+        .into_iter()
+        .partition(Result::is_ok);
+    assert_eq!((came.len(), refused.len()), (12, 12));
+    for refusal in refused {
+        assert_eq!(code(refusal).0, ErrorCode::AddressTaken);
+    }
+    check(&bench, "half of them");
+    remove_all(&bench);
+    assert_eq!(bench.baseline(), baseline);
+    let pid = bench.world.spawn_process();
+    let alone = engine.attach_for_runtime(
+        key("cni", "a", "eth0"),
+        described("cni", "10.9.0.0/24"),
+        new(pid, at("10.9.0.1")),
+    );
+    assert_eq!(code(bench.wait(alone)).0, ErrorCode::AddressTaken);
+    check(&bench, "refused alone");
+    bench.world.end_process(pid);
+    assert_eq!(bench.baseline(), baseline);
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub const NEEDED: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("mount", "mount"),
     ("timeout", "coreutils"),
+    ("loopback", "containernetworking-plugins"),
 ];
 
 /// Debian packages of the programs of [`NEEDED`] that are not installed.
@@ -40,10 +41,11 @@ pub fn missing_packages() -> Vec<&'static str> {
 }
 
 fn find_in_path(program: &str) -> Option<PathBuf> {
-    // A shell without the sbin folders in its PATH is common in containers; Debian keeps iptables there.
+    // A shell without the sbin folders in its PATH is common in containers; Debian keeps iptables there. The plugins of
+    // the CNI project are in no PATH.
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(["/usr/sbin", "/sbin", crate::cni::PLUGINS].map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
 }

@@ -81,3 +81,11 @@ mod bad_requests;
 mod bad_surroundings;
 
 mod obstacles;
+
+mod cni;
+
+mod cni_bad_input;
+
+mod cni_chains;
+
+mod cni_crowd;
