@@ -174,7 +174,7 @@ impl Arguments {
             })?;
             match key {
                 "IgnoreUnknown" => {
-                    lenient = matches!(value, "1" | "true" | "True" | "TRUE" | "t" | "T")
+                    lenient = matches!(value, "1" | "true" | "True" | "TRUE" | "t" | "T");
                 }
                 "IP" => arguments.ips = addresses(value)?,
                 "MAC" => {

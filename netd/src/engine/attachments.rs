@@ -155,9 +155,8 @@ impl Engine {
                 // Somebody else was faster.
                 Ok(false) => {}
                 Err(error) => {
-                    report
-                        .failures
-                        .push(format!("{}: {}", key.container, error.sentence()))
+                    let failure = format!("{}: {}", key.container, error.sentence());
+                    report.failures.push(failure);
                 }
             }
         }

@@ -209,7 +209,8 @@ fn a_description_that_contradicts_the_network_is_refused() {
             new(pid, Wish::default()),
         ))
     };
-    let changes: [(fn(&mut NetworkRequest), &str); 5] = [
+    type Change = fn(&mut NetworkRequest);
+    let changes: [(Change, &str); 5] = [
         (
             |asked| asked.pools[0].subnet = Some("10.7.0.0/24".parse().unwrap()),
             "10.7.0.0/24",

@@ -89,3 +89,5 @@ mod cni_bad_input;
 mod cni_chains;
 
 mod cni_crowd;
+
+mod cni_install;
