@@ -32,11 +32,9 @@ fn inside(lab: &Lab, netns: &str, interface: &str) -> Value {
 /// The names of the containers on a network.
 fn members(lab: &Lab, network: &str) -> Vec<String> {
     let view = lab.h1.inspect(network);
-    let mut names: Vec<_> = view["Containers"]
-        .as_object()
-        .unwrap()
-        .values()
-        .map(|one| one["Name"].as_str().unwrap().to_owned())
+    let containers = view["Containers"].as_object().into_iter().flatten();
+    let mut names: Vec<_> = containers
+        .filter_map(|(_, one)| one["Name"].as_str().map(str::to_owned))
         .collect();
     names.sort();
     names
@@ -225,27 +223,33 @@ fn cni_one_container_joins_several_networks_under_several_names() {
         .net(&["create", "--subnet", "10.8.0.0/24", "existing"])
         .ok();
     let second = configuration("1.1.0", "more", &json!({ "network": "existing" }));
-    let net1 = Place {
-        interface: "net1",
+    // As a sandbox of Kubernetes is called; netd knows it by the same id.
+    let id = "0f".repeat(32);
+    let pod = Place {
+        container: &id,
         ..eth0("pod")
     };
-    let _ = lab.h1.cni("ADD", eth0("pod"), &app()).ok();
+    let net1 = Place {
+        interface: "net1",
+        ..pod
+    };
+    let _ = lab.h1.cni("ADD", pod, &app()).ok();
     let result = lab.h1.cni("ADD", net1, &second).ok().json();
     assert_eq!(result["interfaces"][1]["name"], "net1");
-    assert_eq!(members(&lab, "existing"), ["pod"]);
+    assert_eq!(members(&lab, "existing"), [&id[..12]]);
     // The key is all of it: another interface, or another configuration, is another place.
     let eth1 = Place {
         interface: "eth1",
-        ..eth0("pod")
+        ..pod
     };
     assert!(refused(&lab.h1.cni("ADD", eth1, &app()), 103).contains("already"));
     let _ = lab.h1.cni("DEL", eth1, &app()).ok();
-    let _ = lab.h1.cni("DEL", eth0("pod"), &second).ok();
+    let _ = lab.h1.cni("DEL", pod, &second).ok();
     assert_eq!(
         (members(&lab, "app").len(), members(&lab, "existing").len()),
         (1, 1)
     );
-    let _ = lab.h1.cni("DEL", eth0("pod"), &app()).ok();
+    let _ = lab.h1.cni("DEL", pod, &app()).ok();
     assert_eq!(inside(&lab, "pod", "net1")["ifname"], "net1");
     let _ = lab.h1.cni("DEL", net1, &second).ok();
     assert_eq!(members(&lab, "existing"), [""; 0]);

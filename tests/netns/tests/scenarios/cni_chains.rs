@@ -8,7 +8,7 @@ fn chain(version: &str, kinds: &[Value]) -> Vec<Value> {
     let with_common = |further: &Value| {
         let mut all = configuration(version, "app", further);
         if further["type"] != Value::Null {
-            all.as_object_mut().unwrap().remove("socket");
+            let _ = all.as_object_mut().map(|all| all.remove("socket"));
         }
         all
     };
