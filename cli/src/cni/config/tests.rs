@@ -1,3 +1,5 @@
+//! What a configuration may say, and what is refused.
+
 use serde_json::json;
 
 use super::super::failure::Code;

@@ -1,3 +1,5 @@
+//! The form of results, and whether they are what was given.
+
 use serde_json::json;
 
 use super::*;
