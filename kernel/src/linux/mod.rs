@@ -1,6 +1,6 @@
 //! The kernel of this machine, by netlink, /proc and the namespaces' own files.
 //!
-//! Reading order: `session` and `attributes` (how to talk), `namespace` and `sysctl` (where), `links`, `reaper`, `addresses`,
+//! Reading order: `session` and `attributes` (how to talk), `namespace`, `sysctl` and `views` (where), `links`, `reaper`, `addresses`,
 //! `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `nsids`, `sandboxes` and `adopt` (whose end
 //! is whose), `apply` and `observe` (the two halves of the door), `host` (facts for decisions), `events` (who else does something).
 
@@ -9,6 +9,7 @@ pub(crate) mod session;
 
 mod namespace;
 mod sysctl;
+mod views;
 
 mod addresses;
 mod flows;

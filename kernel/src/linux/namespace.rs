@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::session::Session;
 use super::sysctl::Parameters;
+use super::views::View;
 
 /// The namespace of the calling thread; /proc/self would give the first thread's.
 const HERE: &str = "/proc/thread-self/ns/net";
@@ -34,11 +35,12 @@ pub(super) struct Namespace {
 impl Namespace {
     /// The namespace of the calling thread, with `sessions` netlink sockets.
     pub(super) fn here(sessions: usize) -> io::Result<Self> {
-        Self::open(File::open(HERE)?, sessions)
+        Self::open(File::open(HERE)?, sessions, None)
     }
 
-    /// The namespace of an nsfs file, with `sessions` netlink sockets.
-    pub(super) fn open(file: File, sessions: usize) -> io::Result<Self> {
+    /// The namespace of an nsfs file, with `sessions` netlink sockets. Its parameters are looked for in `view`, or in
+    /// /proc itself.
+    pub(super) fn open(file: File, sessions: usize, view: Option<View>) -> io::Result<Self> {
         let id = identity(&file)?;
         run_in(&file, id, || {
             Ok(Self {
@@ -49,7 +51,7 @@ impl Namespace {
                     .map(|_| Session::open(NETLINK_ROUTE).map(Mutex::new))
                     .collect::<io::Result<_>>()?,
                 netfilter: Session::open(NETLINK_NETFILTER).map(Mutex::new)?,
-                parameters: Parameters::open(),
+                parameters: Parameters::open(view),
             })
         })
     }

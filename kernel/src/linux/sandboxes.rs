@@ -18,6 +18,7 @@ use super::holders;
 use super::namespace::Namespace;
 use super::nsids::Nsids;
 use super::redirect::Redirection;
+use super::views::Views;
 use crate::{KernelError, KernelEvent};
 
 /// Netlink sockets per sandbox. One container is attached by one caller at a time.
@@ -87,6 +88,8 @@ pub(super) struct Sandboxes {
     pins: RwLock<BTreeMap<NetnsId, Arc<Pin>>>,
     /// What the daemon's namespace calls them.
     pub(super) nsids: Nsids,
+    /// Where parameters are looked for.
+    views: Views,
     /// Waits for the alarms of all anchors; the event's data is the namespace's inode.
     pub(super) alarms: Epoll,
 }
@@ -97,6 +100,7 @@ impl Sandboxes {
         Ok(Self {
             pins: RwLock::default(),
             nsids: Nsids::default(),
+            views: Views::default(),
             alarms: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
         })
     }
@@ -121,7 +125,7 @@ impl Sandboxes {
 
     /// Pins the namespace of an nsfs file with its anchor. If another caller was faster, theirs stands.
     pub(super) fn pin(&self, file: File, anchor: Anchor) -> io::Result<Sandbox> {
-        let namespace = Namespace::open(file, SESSIONS)?;
+        let namespace = Namespace::open(file, SESSIONS, self.views.next())?;
         let netns = namespace.id;
         let pin = Arc::new(Pin {
             namespace,

@@ -13,9 +13,12 @@ use nix::libc::ENOENT;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::namespace::Namespace;
+use super::views::View;
 
 /// Where the parameters are.
 const ROOT: &str = "/proc/sys/net";
+/// The same from the root of proc.
+const INSIDE: &str = "sys/net";
 
 /// Values of `accept_ra` (ip-sysctl.rst).
 const AS_A_HOST: &str = "1";
@@ -29,6 +32,8 @@ pub(super) struct Ipv6;
 pub(super) struct Parameters {
     ipv4: Option<OwnedFd>,
     ipv6: Option<OwnedFd>,
+    /// What they were found in.
+    _view: Option<View>,
 }
 
 impl Parameters {
@@ -37,15 +42,17 @@ impl Parameters {
         self.ipv6.as_ref().map(|_| Ipv6)
     }
 
-    /// Opens those of the calling thread's namespace.
-    pub(super) fn open() -> Self {
-        let directory = |family: &str| {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            openat(CWD, format!("{ROOT}/{family}"), flags, Mode::empty()).ok()
+    /// Opens those of the calling thread's namespace, in `view` or in /proc itself.
+    pub(super) fn open(view: Option<View>) -> Self {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = |family: &str| match &view {
+            Some(view) => openat(view, format!("{INSIDE}/{family}"), flags, Mode::empty()).ok(),
+            None => openat(CWD, format!("{ROOT}/{family}"), flags, Mode::empty()).ok(),
         };
         Self {
             ipv4: directory("ipv4"),
             ipv6: directory("ipv6"),
+            _view: view,
         }
     }
 }
