@@ -25,7 +25,15 @@ type Port = (Protocol, IpAddr, u16);
 /// The ports that are held, by whom they are held for.
 #[derive(Default)]
 pub(super) struct Ports {
-    held: Mutex<BTreeMap<EndpointId, BTreeMap<Port, Reservation>>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    by_endpoint: BTreeMap<EndpointId, BTreeMap<Port, Reservation>>,
+    /// What [`descriptors`] says of all of them, kept as a sum: to count ten thousand anew for each endpoint takes longer
+    /// than to take its ports.
+    descriptors: u64,
 }
 
 /// A held port: an open socket, or nothing where the kernel has none of that kind, so that nobody can listen either.
@@ -50,7 +58,7 @@ fn each(ports: &[PublishedPort]) -> impl Iterator<Item = Port> {
 }
 
 impl Ports {
-    fn held(&self) -> MutexGuard<'_, BTreeMap<EndpointId, BTreeMap<Port, Reservation>>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,7 +70,7 @@ impl Ports {
         ports: &[PublishedPort],
     ) -> Result<(), ReservePortError> {
         let mut held = self.held();
-        let has = held.get(&endpoint);
+        let has = held.by_endpoint.get(&endpoint);
         let wanted: BTreeSet<Port> = each(ports)
             .filter(|port| has.is_none_or(|has| !has.contains_key(port)))
             .collect();
@@ -70,19 +78,20 @@ impl Ports {
             return Ok(());
         };
         let limit = getrlimit(Resource::Nofile).current;
-        leave_room(held.values().flat_map(BTreeMap::keys), &wanted, limit)?;
+        let more = leave_room(held.descriptors, &wanted, limit)?;
         // On failure those taken so far are dropped, which closes them.
         let taken = home
             .run(|| Ok(take_all(&wanted).map_err(|(port, error)| explain(port, error))))
             .unwrap_or_else(|error| Err(explain(first, error)))?;
-        held.entry(endpoint).or_default().extend(taken);
+        held.by_endpoint.entry(endpoint).or_default().extend(taken);
+        held.descriptors += more;
         Ok(())
     }
 
     /// What [`crate::Kernel::local_listeners`] promises.
     pub(super) fn local_listeners(&self, endpoint: EndpointId) -> io::Result<Vec<LocalListener>> {
         let held = self.held();
-        let sockets = held.get(&endpoint).into_iter().flatten();
+        let sockets = held.by_endpoint.get(&endpoint).into_iter().flatten();
         let asked_locally = |(port, _): &(&Port, &Reservation)| {
             port.0 == Protocol::Tcp && answers_on_loopback_v6(port.1)
         };
@@ -103,25 +112,32 @@ impl Ports {
 
     /// What [`crate::Kernel::release_ports`] promises.
     pub(super) fn release(&self, endpoint: EndpointId, keep: &[PublishedPort]) {
-        let keep: BTreeSet<Port> = each(keep).collect();
         let mut held = self.held();
-        if let Some(has) = held.get_mut(&endpoint) {
-            has.retain(|port, _| keep.contains(port));
-            if has.is_empty() {
-                held.remove(&endpoint);
-            }
+        let Held {
+            by_endpoint,
+            descriptors: sum,
+        } = &mut *held;
+        let Some(has) = by_endpoint.get_mut(&endpoint) else {
+            return;
+        };
+        let keep: BTreeSet<Port> = each(keep).collect();
+        let gone = has.extract_if(.., |port, _| !keep.contains(port));
+        *sum -= gone.map(|(port, _)| descriptors(&port)).sum::<u64>();
+        if has.is_empty() {
+            by_endpoint.remove(&endpoint);
         }
     }
 }
 
-/// Refuses to hold more ports than three quarters of the process' descriptors, `limit`: without the rest, it could not
-/// even be asked to give one up.
-fn leave_room<'a>(
-    held: impl Iterator<Item = &'a Port>,
+/// The descriptors that more ports need beside those that are `held`.
+///
+/// Refuses more than three quarters of the process' descriptors, `limit`: without the rest, it could not even be asked
+/// to give one up.
+fn leave_room(
+    held: u64,
     wanted: &BTreeSet<Port>,
     limit: Option<u64>,
-) -> Result<(), ReservePortError> {
-    let held = held.map(descriptors).sum();
+) -> Result<u64, ReservePortError> {
     let wanted = wanted.iter().map(descriptors).sum();
     match limit {
         Some(limit) if held + wanted > limit / 4 * 3 => Err(ReservePortError::TooMany {
@@ -129,7 +145,7 @@ fn leave_room<'a>(
             held,
             limit,
         }),
-        _ => Ok(()),
+        _ => Ok(wanted),
     }
 }
 
@@ -241,12 +257,12 @@ mod tests {
     #[test]
     fn ports_leave_descriptors_for_everything_else() {
         let port = |ip: IpAddr, number| (Protocol::Tcp, ip, number);
-        let held = [port(Ipv4Addr::UNSPECIFIED.into(), 80)];
+        let held = descriptors(&port(Ipv4Addr::UNSPECIFIED.into(), 80));
         // As listeners of IPv6 are handed on, each needs two.
         let wanted =
             BTreeSet::from([1, 2].map(|number| port(Ipv6Addr::UNSPECIFIED.into(), number)));
-        let room = |limit| leave_room(held.iter(), &wanted, limit);
-        assert!(room(None).is_ok() && room(Some(8)).is_ok());
+        let room = |limit| leave_room(held, &wanted, limit);
+        assert_eq!((room(None).unwrap(), room(Some(8)).unwrap()), (4, 4));
         let refused = room(Some(6)).unwrap_err().to_string();
         for words in ["4 more host ports", "of netd's 6", "1 hold", "LimitNOFILE="] {
             assert!(refused.contains(words), "{refused}");
