@@ -68,6 +68,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`AdoptError::Gone`] when the anchor is no more or leads to another namespace.
     fn readopt(&self, sandbox: &Sandbox) -> Result<(), AdoptError>;
 
+    /// [`Kernel::readopt`] of each, in their order. What is needed to enter one is spent once for all.
+    fn readopt_all(&self, sandboxes: &[Sandbox]) -> Vec<Result<(), AdoptError>> {
+        let each = sandboxes.iter();
+        each.map(|sandbox| self.readopt(sandbox)).collect()
+    }
+
     /// Unpins a namespace and forgets its anchor. What [`Op::WriteSysctl`](netd_model::Op) changed for interfaces that are
     /// yet to come ([`Sysctl::is_of_future_interfaces`](netd_model::desired::Sysctl)) since it was pinned is put back,
     /// since it may live on with somebody else. One that is not pinned is fine.
@@ -215,6 +221,16 @@ pub trait Kernel: Send + Sync + 'static {
         netns: NetnsId,
         preferred: Option<u16>,
     ) -> Result<ResolverSockets, KernelError>;
+
+    /// [`Kernel::open_resolver`] of each, in their order. What is needed to enter one is spent once for all.
+    fn open_resolvers(
+        &self,
+        wanted: &[(NetnsId, Option<u16>)],
+    ) -> Vec<Result<ResolverSockets, KernelError>> {
+        let each = wanted.iter();
+        each.map(|(netns, preferred)| self.open_resolver(*netns, *preferred))
+            .collect()
+    }
 
     /// Starts to tell of changes that others made; those that this daemon made may be told as well, for the kernel
     /// does not say whose a change was. The sender is dropped when the kernel can tell no more.

@@ -122,6 +122,10 @@ impl Kernel for Linux {
         adopt::readopt(&self.sandboxes, sandbox)
     }
 
+    fn readopt_all(&self, sandboxes: &[Sandbox]) -> Vec<Result<(), AdoptError>> {
+        namespace::travel(sandboxes, |sandbox| self.readopt(sandbox))
+    }
+
     fn release(&self, netns: NetnsId) {
         self.sandboxes.release(netns);
     }
@@ -237,6 +241,15 @@ impl Kernel for Linux {
         let pin = self.sandboxes.get(netns)?;
         resolver::open(&pin.namespace, preferred)
             .map_err(|error| refused(format!("open the resolver's sockets in {netns}"))(error))
+    }
+
+    fn open_resolvers(
+        &self,
+        wanted: &[(NetnsId, Option<u16>)],
+    ) -> Vec<Result<ResolverSockets, KernelError>> {
+        namespace::travel(wanted, |(netns, preferred)| {
+            self.open_resolver(*netns, *preferred)
+        })
     }
 
     fn watch(&self, tell: Box<dyn Fn(KernelEvent) + Send + Sync>) -> Result<(), KernelError> {

@@ -1,10 +1,12 @@
 //! A network namespace with everything kept open in it: netlink sockets and the directories of its parameters.
 //!
-//! What must happen inside and leaves no descriptor is done by a thread of its own that enters, works and ends. It
-//! never comes back, so no error path can leave a thread of the daemon in the wrong namespace.
+//! What must happen inside and leaves no descriptor is done by a thread of its own that enters, works and ends, or goes
+//! on to the next one. It never comes back, so no error path can leave a thread of the daemon in the wrong namespace.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
@@ -20,6 +22,14 @@ use super::views::View;
 
 /// The namespace of the calling thread; /proc/self would give the first thread's.
 const HERE: &str = "/proc/thread-self/ns/net";
+
+/// More threads would wait for the kernel's locks.
+const TRAVELLERS_MAX: usize = 4;
+
+thread_local! {
+    /// True on a thread that goes from namespace to namespace, and ends in the last of them.
+    static TRAVELS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A network namespace, kept alive by what is open in it.
 pub(super) struct Namespace {
@@ -91,11 +101,41 @@ impl AsFd for Namespace {
     }
 }
 
+/// Does `work` for each item, in their order as far as the answers go, on threads of their own that enter namespaces
+/// one after another: to start a thread for each costs more than most do inside.
+pub(super) fn travel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if items.is_empty() {
+        return Vec::new();
+    }
+    let count = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let size = items.len().div_ceil(count.min(TRAVELLERS_MAX));
+    let go = |part: &[T]| {
+        TRAVELS.set(true);
+        part.iter().map(&work).collect::<Vec<R>>()
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items
+            .chunks(size)
+            .map(|part| scope.spawn(move || go(part)))
+            .collect();
+        let done = threads.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            // A panic in there is a bug; it goes on where it can be seen.
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        done.flatten().collect()
+    })
+}
+
 fn run_in<T: Send>(
     file: &File,
     id: NetnsId,
     work: impl FnOnce() -> io::Result<T> + Send,
 ) -> io::Result<T> {
+    if TRAVELS.get() {
+        setns(file, CloneFlags::CLONE_NEWNET)?;
+        return work();
+    }
     if identity_at(Path::new(HERE))? == id {
         return work();
     }
