@@ -14,6 +14,7 @@ struct Tank {
     /// Steps left; `None` for no end of them.
     left: Option<u64>,
     spent: u64,
+    looks: u64,
     empty: bool,
 }
 
@@ -39,6 +40,7 @@ impl Fuel {
         Self(Arc::new(Mutex::new(Tank {
             left,
             spent: 0,
+            looks: 0,
             empty: false,
         })))
     }
@@ -77,6 +79,17 @@ impl Fuel {
     #[must_use]
     pub fn spent(&self) -> u64 {
         self.tank().spent
+    }
+
+    /// Counts a question that the kernel was asked.
+    pub(super) fn note_look(&self) {
+        self.tank().looks += 1;
+    }
+
+    /// Questions that the kernel was asked so far, which cost nothing but time.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.tank().looks
     }
 
     /// Fills up without end, for the daemon that starts after the dead one.

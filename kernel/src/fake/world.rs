@@ -243,6 +243,7 @@ impl Handle {
     pub(super) fn read<T>(&self, look: impl FnOnce(&Machine) -> T) -> Result<T, Crashed> {
         let inner = self.world.lock();
         self.admit(&inner)?;
+        inner.fuel.note_look();
         Ok(look(&inner.machine))
     }
 

@@ -18,7 +18,7 @@ use netd_model::{
 
 use super::hold::stale_flows;
 use super::intent::{Intent, Subject, intend};
-use super::names::has_names;
+use super::names::wants_names;
 use super::timings::{Operation, Phase as Part, Stopwatch};
 use super::{Engine, EngineError, plan, random};
 use crate::store::Change;
@@ -191,14 +191,8 @@ impl Engine {
     pub(super) async fn open_resolver(&self, id: ContainerId) -> Result<(), EngineError> {
         let names = Arc::clone(&self.names);
         let wanted = self.look(move |state| {
-            let sandbox = state.container(id)?.sandbox.clone()?;
-            let named = state.endpoints_of(id).iter().any(|endpoint| {
-                endpoint.phase != Phase::Detaching
-                    && state
-                        .network(endpoint.network)
-                        .is_some_and(|network| has_names(network))
-            });
-            (named && !names.serves(sandbox.netns)).then_some(sandbox)
+            let sandbox = wants_names(state, state.container(id)?)?.clone();
+            (!names.serves(sandbox.netns)).then_some(sandbox)
         });
         let Some(sandbox) = wanted.await? else {
             return Ok(());

@@ -63,15 +63,15 @@ impl Files {
         }
     }
 
-    fn contents(&self, state: &State, container: &Container) -> Contents {
+    fn contents(&self, state: &State, container: &Container, host: &ResolvConf) -> Contents {
         Contents {
             hosts: hosts(state, container),
-            resolv_conf: self.resolv_conf(state, container),
+            resolv_conf: self.resolv_conf(state, container, host),
             hostname: format!("{}\n", container.hostname),
         }
     }
 
-    fn resolv_conf(&self, state: &State, container: &Container) -> String {
+    fn resolv_conf(&self, state: &State, container: &Container, host: &ResolvConf) -> String {
         let named = live(state, container.id).any(|endpoint| {
             state
                 .network(endpoint.network)
@@ -92,7 +92,6 @@ impl Files {
         };
         let mut search = pick(&own.search, &self.defaults.search);
         let mut options = pick(&own.options, &self.defaults.options);
-        let host = self.host_lines();
         if search.is_empty() {
             search = host.search.clone();
         }
@@ -112,7 +111,7 @@ impl Files {
                 .for_each(|server| _ = writeln!(text, "nameserver {server}"));
         }
         if !named && options.is_empty() {
-            options = host.options;
+            options.clone_from(&host.options);
         }
         if !search.is_empty() && search != ["."] {
             let _ = writeln!(text, "search {}", search.join(" "));
@@ -251,7 +250,7 @@ impl Engine {
         let _writing = self.files.writing.lock().await;
         let files = std::sync::Arc::clone(&self.files);
         let contents = self.turns.take(move |ledger| {
-            let state = ledger.state();
+            let (state, host) = (ledger.state(), files.host_lines());
             let linked =
                 |other: &Container| other.links.iter().any(|link| link.target == container);
             let wanted = state.containers().filter(|other| {
@@ -259,7 +258,7 @@ impl Engine {
                     && !matches!(other.namespace, NamespaceMode::Container(_))
             });
             wanted
-                .map(|other| (files.of(other), files.contents(state, other)))
+                .map(|other| (files.of(other), files.contents(state, other, &host)))
                 .collect::<Vec<_>>()
         });
         let contents = contents.await?;
@@ -269,6 +268,37 @@ impl Engine {
                 .try_for_each(|(paths, contents)| write_all(paths, contents))
         })
         .await
+    }
+
+    /// The same for all containers at once. Tells what cannot be written.
+    pub(super) async fn refresh_all_files(&self) -> Result<Vec<String>, EngineError> {
+        let _writing = self.files.writing.lock().await;
+        let files = std::sync::Arc::clone(&self.files);
+        let contents = self.look(move |state| {
+            let host = files.host_lines();
+            let own = |one: &Container| !matches!(one.namespace, NamespaceMode::Container(_));
+            let wanted = state
+                .containers()
+                .filter(|one| own(one) && (one.stands() || !one.links.is_empty()));
+            wanted
+                .map(|one| {
+                    (
+                        one.name.clone(),
+                        files.of(one),
+                        files.contents(state, one, &host),
+                    )
+                })
+                .collect::<Vec<_>>()
+        });
+        let contents = contents.await?;
+        let refused = blocking(move || {
+            let each = contents.iter().filter_map(|(name, paths, contents)| {
+                let refused = write_all(paths, contents).err()?;
+                Some(format!("container {name}: {}", refused.sentence()))
+            });
+            each.collect()
+        });
+        Ok(refused.await)
     }
 
     /// The same after something went, which stale files must not call back: a refusal is only logged.

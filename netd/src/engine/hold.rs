@@ -7,6 +7,7 @@ use netd_model::desired::FlowFilter;
 use netd_model::{ContainerName, Endpoint, EndpointId, Protocol, PublishRequest, PublishedPort};
 
 use super::host_ports::{self, Avoid, Publisher};
+use super::relay::publishes_locally;
 use super::{Engine, EngineError};
 use crate::ledger::Ledger;
 use crate::store::Change;
@@ -55,36 +56,52 @@ impl Engine {
         }
     }
 
-    /// Makes the sockets on the host's ports what the records say. Tells what cannot be had.
-    pub(super) async fn align_sockets(&self) -> Result<Vec<String>, EngineError> {
+    /// Makes the sockets on the host's ports what the records say, all in one go. Tells what cannot be had.
+    pub(super) async fn hold_all_ports(&self) -> Result<Held, EngineError> {
         let wanted = self.look(|state| {
             let standing = state.endpoints().filter(|endpoint| state.stands(endpoint));
             let named = |endpoint: &Arc<Endpoint>| {
                 let container = state.container(endpoint.container)?;
-                Some((endpoint.id, endpoint.ports.clone(), container.name.clone()))
+                Some((Arc::clone(endpoint), container.name.clone()))
             };
             standing.filter_map(named).collect::<Vec<_>>()
         });
         let wanted = wanted.await?;
-        let publishing: Vec<EndpointId> = wanted
-            .iter()
-            .filter(|(_, ports, _)| !ports.is_empty())
-            .map(|(id, ..)| *id)
-            .collect();
-        let problems = self.kernel(move |kernel| {
-            let align = |(id, ports, name): &(EndpointId, Vec<PublishedPort>, ContainerName)| {
-                kernel.release_ports(*id, ports);
-                let refused = kernel.reserve_ports(*id, ports).err()?;
+        let held = self.kernel(move |kernel| {
+            let hold = |(endpoint, name): &(Arc<Endpoint>, ContainerName)| {
+                kernel.release_ports(endpoint.id, &endpoint.ports);
+                let refused = kernel.reserve_ports(endpoint.id, &endpoint.ports).err()?;
                 Some(format!("container {name}: {refused}"))
             };
-            wanted.iter().filter_map(align).collect()
+            let problems = wanted.iter().filter_map(hold).collect();
+            let publishing = wanted
+                .iter()
+                .filter(|(endpoint, _)| publishes_locally(endpoint))
+                .map(|(endpoint, _)| endpoint.id)
+                .collect();
+            Held {
+                problems,
+                publishing,
+            }
         });
-        let problems = problems.await;
-        for id in publishing {
+        Ok(held.await)
+    }
+
+    /// Hands on what the host asks of these endpoints' ports on ::1.
+    pub(super) async fn relay_all(&self, endpoints: Vec<EndpointId>) -> Result<(), EngineError> {
+        for id in endpoints {
             self.relay_from_host(id).await?;
         }
-        Ok(problems)
+        Ok(())
     }
+}
+
+/// What came of holding all ports.
+pub(super) struct Held {
+    /// What cannot be had, each a sentence.
+    pub(super) problems: Vec<String>,
+    /// Those whose ports the host may ask for on ::1.
+    pub(super) publishing: Vec<EndpointId>,
 }
 
 /// UDP flows that were tracked before ports were published would go on to bypass them (moby issue 8795), and those

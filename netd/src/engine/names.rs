@@ -11,7 +11,7 @@ use netd_dns::{
 };
 use netd_kernel::ResolverSockets;
 use netd_model::container::DnsSettings;
-use netd_model::{Container, ContainerId, Endpoint, NetnsId, NetworkId, Phase};
+use netd_model::{Container, ContainerId, Endpoint, NetnsId, NetworkId, Phase, Sandbox};
 
 use super::EngineError;
 use crate::state::State;
@@ -195,6 +195,19 @@ fn servers_of(networks: &[&Arc<netd_model::Network>]) -> Vec<IpAddr> {
         }
     }
     servers
+}
+
+/// The sandbox of a container that is on a network with names.
+pub(super) fn wants_names<'a>(state: &State, container: &'a Container) -> Option<&'a Sandbox> {
+    let endpoints = state.endpoints_of(container.id);
+    let mut live = endpoints
+        .iter()
+        .filter(|endpoint| endpoint.phase != Phase::Detaching);
+    let named = live.any(|endpoint| {
+        let network = state.network(endpoint.network);
+        network.is_some_and(|network| has_names(network))
+    });
+    container.sandbox.as_ref().filter(|_| named)
 }
 
 /// True for networks whose containers find each other by name: all bridge networks but the default one, as in Docker.

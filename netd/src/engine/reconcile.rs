@@ -66,15 +66,21 @@ impl Engine {
             .await?;
         outcome.problems.extend(problems);
         // Filter first, and nothing without it: nothing comes up, or back, before its rules stand, and no address is
-        // given to another while rules of its last holder do.
-        match self.rules.restore(rules).await {
+        // given to another while rules of its last holder do. To look at the links meanwhile changes nothing, and a
+        // port that is held opens nothing.
+        let look = self.kernel(move |kernel| (kernel.observe(&desired), desired));
+        let (restored, (observed, desired), held) =
+            tokio::join!(self.rules.restore(rules), look, self.hold_all_ports());
+        let held = held?;
+        match restored {
             Ok(drift) => {
                 self.departures.restored();
                 outcome.repairs += drift.len() as u64;
                 outcome.drift = drift;
-                self.set_links(desired, &mut outcome).await?;
+                self.set_links((desired, observed?), &mut outcome).await?;
                 outcome.problems.extend(self.missing_uplinks().await?);
-                outcome.problems.extend(self.align_sockets().await?);
+                outcome.problems.extend(held.problems);
+                self.relay_all(held.publishing).await?;
             }
             Err(refused) => outcome.problems.push(EngineError::from(refused).sentence()),
         }
@@ -96,16 +102,16 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Makes links what is wished, then the records of what was on its way out and has no object any more.
+    /// Makes links what is wished, from what was seen, then the records of what was on its way out and has no object any more.
     async fn set_links(
         &self,
-        desired: KernelState,
+        states: (KernelState, KernelState),
         outcome: &mut Outcome,
     ) -> Result<(), EngineError> {
         let instance = self.instance;
         let done = self
-            .kernel(move |kernel| repair(kernel, desired, instance))
-            .await?;
+            .kernel(move |kernel| repair(kernel, states, instance))
+            .await;
         outcome.repairs += done.made;
         outcome.problems.extend(done.failures);
         for netns in done.vanished {
@@ -292,13 +298,13 @@ struct Done {
     vanished: Vec<NetnsId>,
 }
 
-/// Observes, finds the steps and makes each that can be made: what fails stops only what depends on it.
+/// Finds the steps from what is observed to what is desired and makes each that can be made: what fails stops only what
+/// depends on it.
 fn repair(
     kernel: &dyn Kernel,
-    mut desired: KernelState,
+    (mut desired, observed): (KernelState, KernelState),
     instance: netd_model::InstanceId,
-) -> Result<Done, EngineError> {
-    let observed = kernel.observe(&desired)?;
+) -> Done {
     let mut done = Done::default();
     desired.sandboxes.retain(|netns, _| {
         let there = observed.sandboxes.contains_key(netns);
@@ -331,7 +337,7 @@ fn repair(
             }
         }
     }
-    Ok(done)
+    done
 }
 
 fn link_of(op: &Op) -> Option<&IfName> {

@@ -4,10 +4,11 @@
 //! What a crash left between two phases is no concern here: the first reconcile takes it for a leftover.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use netd_kernel::{Kernel, Signal};
 use netd_model::container::Anchor;
-use netd_model::{Container, ContainerId, NamespaceMode, Sandbox};
+use netd_model::{Container, ContainerId, NamespaceMode, NetnsId, Sandbox};
 
 use super::EngineError;
 use super::companions::keep;
@@ -24,11 +25,16 @@ pub(super) fn recover(ledger: &mut Ledger, kernel: &dyn Kernel) -> Result<(), En
     let mut changes = Vec::new();
     let mut standing: BTreeSet<ContainerId> = BTreeSet::new();
     let known = || state.containers().filter(|container| container.stands());
+    let pinned = pin_all(known(), kernel);
     for container in known() {
         let Some(sandbox) = &container.sandbox else {
             continue;
         };
-        match pin(state, container, kernel) {
+        let anchor = match pinned.contains(&sandbox.netns) {
+            true => Some(sandbox.anchor.clone()),
+            false => pin_by_others(state, container, kernel),
+        };
+        match anchor {
             None => {
                 let ending = Ending::NamespaceGone(sandbox.netns);
                 changes.extend(last_will(state, container, ending));
@@ -62,21 +68,33 @@ fn is_supervised(container: &Container, kernel: &dyn Kernel) -> bool {
         .is_some_and(|supervisor| kernel.signal(supervisor, Signal::Probe).unwrap_or(false))
 }
 
-/// Pins a container's namespace by whoever is known to be in it; gives who that was.
-fn pin(state: &State, container: &Container, kernel: &dyn Kernel) -> Option<Anchor> {
+/// Pins the namespaces that are still where they were last known to be.
+fn pin_all<'a>(
+    containers: impl Iterator<Item = &'a Arc<Container>>,
+    kernel: &dyn Kernel,
+) -> BTreeSet<NetnsId> {
+    let sandboxes = containers.filter_map(|container| container.sandbox.clone());
+    let sandboxes: Vec<Sandbox> = sandboxes.collect();
+    let pinned = kernel.readopt_all(&sandboxes);
+    let pinned = sandboxes.iter().zip(pinned);
+    pinned
+        .filter_map(|(sandbox, pinned)| pinned.is_ok().then_some(sandbox.netns))
+        .collect()
+}
+
+/// Pins a container's namespace by who else is known to be in it; gives who that was.
+fn pin_by_others(state: &State, container: &Container, kernel: &dyn Kernel) -> Option<Anchor> {
     let sandbox = container.sandbox.as_ref()?;
     let companions = state.companions_of(container);
     let inside = companions.filter_map(|companion| companion.supervisor);
-    let inside = container.supervisor.into_iter().chain(inside);
-    std::iter::once(sandbox.anchor.clone())
-        .chain(inside.map(Anchor::Process))
-        .find(|anchor| {
-            let by = Sandbox {
-                anchor: anchor.clone(),
-                ..sandbox.clone()
-            };
-            kernel.readopt(&by).is_ok()
-        })
+    let mut inside = container.supervisor.into_iter().chain(inside);
+    inside.find_map(|inside| {
+        let by = Sandbox {
+            anchor: Anchor::Process(inside),
+            ..sandbox.clone()
+        };
+        kernel.readopt(&by).is_ok().then_some(by.anchor)
+    })
 }
 
 /// What is new about a container whose namespace lives: who keeps it, and whether it has ended itself meanwhile.

@@ -71,6 +71,12 @@ impl Relays {
     }
 }
 
+/// True if an endpoint has ports that the host may ask for on ::1.
+pub(super) fn publishes_locally(endpoint: &Endpoint) -> bool {
+    let mut ports = endpoint.ports.iter();
+    ports.any(|port| port.host_ip.is_ipv6() && port.protocol == Protocol::Tcp)
+}
+
 /// Where a port of the host leads.
 fn target(endpoint: &Endpoint, host_ip: IpAddr, number: u16) -> Option<SocketAddr> {
     let published = endpoint.ports.iter().find(|port| {
@@ -135,12 +141,8 @@ fn is_shortage(error: &io::Error) -> bool {
 impl Engine {
     /// Hands on what the host asks of an endpoint's ports on ::1.
     pub(super) async fn relay_from_host(&self, id: EndpointId) -> Result<(), EngineError> {
-        let has_ipv6 = |endpoint: &Arc<Endpoint>| {
-            let mut ports = endpoint.ports.iter();
-            ports.any(|port| port.host_ip.is_ipv6() && port.protocol == Protocol::Tcp)
-        };
         let endpoint = self.look(move |state| state.endpoint(id).cloned()).await?;
-        let Some(endpoint) = endpoint.filter(has_ipv6) else {
+        let Some(endpoint) = endpoint.filter(|endpoint| publishes_locally(endpoint)) else {
             return Ok(());
         };
         let listeners = self

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use netd_kernel::{Firewall, Kernel};
-use netd_model::ContainerId;
+use netd_model::{ContainerId, ContainerName};
 use tokio::sync::{Notify, RwLock};
 
 use super::events::Events;
 use super::files::Files;
 use super::lanes::Lanes;
-use super::names::Names;
+use super::names::{Names, wants_names};
 use super::rules::Rules;
 use super::{Counts, Engine, EngineError, builtin, forwarding, recover, watch};
 use crate::config::Settings;
@@ -87,27 +87,57 @@ impl Engine {
 
     async fn bring_back(&self) -> Result<(), EngineError> {
         let mut problems = self.reconcile_alone().await?.problems;
-        let names = Arc::clone(&self.names);
-        let running = self.look(move |state| {
-            state
-                .networks()
-                .for_each(|network| names.publish_network(state, network.id));
-            let running = state.containers().filter(|container| container.stands());
-            running
-                .map(|container| (container.id, container.name.clone()))
-                .collect::<Vec<_>>()
-        });
-        for (id, name) in running.await? {
-            if let Err(error) = self.bring_back_container(id).await {
+        let (moved, unwritten) = tokio::join!(self.reopen_resolvers(), self.refresh_all_files());
+        for (id, name) in moved? {
+            if let Err(error) = self.open_another_resolver(id).await {
                 problems.push(format!("container {name}: {}", error.sentence()));
             }
         }
+        problems.extend(unwritten?);
         self.set_problems(problems);
         Ok(())
     }
 
-    /// The sockets inside the sandbox went with the former daemon.
-    async fn bring_back_container(&self, id: ContainerId) -> Result<(), EngineError> {
+    /// The sockets inside sandboxes went with the former daemon. Gives the containers whose former ports are not to be
+    /// had.
+    async fn reopen_resolvers(&self) -> Result<Vec<(ContainerId, ContainerName)>, EngineError> {
+        let names = Arc::clone(&self.names);
+        let wanted = self.look(move |state| {
+            state
+                .networks()
+                .for_each(|network| names.publish_network(state, network.id));
+            let running = state.containers().filter(|container| container.stands());
+            let wanted = running.filter_map(|container| {
+                let sandbox = wants_names(state, container)?;
+                Some((Arc::clone(container), (sandbox.netns, sandbox.dns_port)))
+            });
+            wanted.unzip::<_, _, Vec<_>, Vec<_>>()
+        });
+        let (containers, places) = wanted.await?;
+        let (places, opened) = self
+            .kernel(move |kernel| {
+                let opened = kernel.open_resolvers(&places);
+                (places, opened)
+            })
+            .await;
+        let names = Arc::clone(&self.names);
+        let moved = self.look(move |state| {
+            let opened = places.into_iter().zip(opened);
+            let each = containers.into_iter().zip(opened);
+            let moved = each.filter_map(|(container, ((_, former), opened))| {
+                let same = opened.ok().filter(|sockets| Some(sockets.port) == former);
+                let served = same.map(|sockets| names.serve(state, &container, sockets));
+                // Whatever was refused is tried once more, by itself, and told of then.
+                let is_served = matches!(served, Some(Ok(())));
+                (!is_served).then(|| (container.id, container.name.clone()))
+            });
+            moved.collect()
+        });
+        moved.await
+    }
+
+    /// Another port takes the place of the resolver's former one.
+    async fn open_another_resolver(&self, id: ContainerId) -> Result<(), EngineError> {
         let before = self.look(move |state| {
             state
                 .container(id)
@@ -122,11 +152,10 @@ impl Engine {
                     Some(record) => super::plan::sandbox(state, record, &[])?,
                     None => Default::default(),
                 };
-                // Only the redirection can differ: another port, if the former one was taken meanwhile.
+                // Only the redirection can differ.
                 Ok(netd_model::diff::diff(&after, &before, instance))
             })
             .await??;
-        self.apply(ops).await?;
-        self.refresh_files(id).await
+        self.apply(ops).await
     }
 }
