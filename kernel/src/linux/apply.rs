@@ -82,16 +82,14 @@ impl<'a> Application<'a> {
             Op::WriteSysctl { netns, key, value } => {
                 let place = self.place(*netns)?;
                 let action = || format!("set {} to {value} in {}", key.path(), place.id);
-                let remembered = match &place {
-                    Place::Sandbox(pin) => pin.remember(key),
-                    Place::Home(_) => Ok(()),
+                let written = match &place {
+                    Place::Sandbox(pin) => pin.write_parameter(key, value),
+                    Place::Home(home) => home.write_parameter(key, value),
                 };
-                remembered
-                    .and_then(|()| place.write_parameter(key, value))
-                    .map_err(|error| match key.is_of_user() {
-                        true => KernelError::of_parameter(key, value, error),
-                        false => refused(action())(error),
-                    })
+                written.map_err(|error| match key.is_of_user() {
+                    true => KernelError::of_parameter(key, value, error),
+                    false => refused(action())(error),
+                })
             }
             Op::CreateBridge {
                 name,
@@ -167,11 +165,9 @@ impl<'a> Application<'a> {
         if let Some(index) = self.indexes.get(&(place.id, name.clone())) {
             return Ok(*index);
         }
-        let found = links::by_name(&mut place.session(), name).map_err(refused(action))?;
-        let link =
-            found.ok_or_else(|| refused(action)(io::Error::from_raw_os_error(libc::ENODEV)))?;
-        self.indexes.insert((place.id, name.clone()), link.index);
-        Ok(link.index)
+        let index = place.session().index_of(name).map_err(refused(action))?;
+        self.indexes.insert((place.id, name.clone()), index);
+        Ok(index)
     }
 
     /// Made under a name of its own, marked in the same system call, and only then named as wished: a crash leaves
@@ -188,11 +184,11 @@ impl<'a> Application<'a> {
         let mut session = self.linux.home.session();
         self.vacant(&mut session, name).map_err(refuse)?;
         let unborn = unused_name().map_err(refuse)?;
-        let (made, marked) = session
-            .request_pair(
+        let [made, marked] = session
+            .request_all([
                 links::new_bridge(unborn.as_str(), mac, mtu_bytes),
                 links::mark_bridge(unborn.as_str(), mark),
-            )
+            ])
             .map_err(refuse)?;
         made.map_err(refuse)?;
         let born = links::by_name(&mut session, &unborn).map_err(refuse)?;
@@ -247,17 +243,18 @@ impl<'a> Application<'a> {
         self.vacant(&mut session, outside)
             .map_err(refused(&*action))?;
         let netns = pin.namespace.as_fd().as_raw_fd();
-        let (made, marked) = session
-            .request_pair(
+        // It comes up although its settings may have been refused, but leads nowhere: the inner end is down still.
+        let [made, marked, raised] = session
+            .request_all([
                 links::new_pair(veth, bridge, netns),
                 links::mark_outer_end(veth, home.parameters.family_of_ipv6()),
-            )
+                (links::bring_up(outside), 0),
+            ])
             .map_err(refused(&*action))?;
         made.map_err(refused(&*action))?;
         self.indexes.remove(&(veth.netns, inside.clone()));
         self.indexes.remove(&(home.id, outside.clone()));
-        // Only now, and not in the same call: the kernel would bring it up although the settings before were refused.
-        let finished = marked.and_then(|()| session.request(links::bring_up(outside), 0));
+        let finished = marked.and(raised);
         finished.map_err(|error| {
             let undone = match links::by_name(&mut session, outside) {
                 Ok(Some(link)) => session.request(links::delete(link.index), 0),

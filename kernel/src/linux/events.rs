@@ -1,7 +1,8 @@
 //! Telling of what others do: one thread that waits for the kernel's notices and for the ends of sandboxes' anchors.
 //!
-//! Notices of links, routes and rules are hints, and come in bursts: they are gathered for some milliseconds and told
-//! once. The end of a sandbox is told at once.
+//! Notices of links, routes and rules are hints, and come in bursts, the daemon's own work being the most frequent. So the
+//! first one has the thread look away for some milliseconds: to be woken for each would take the time of those who work.
+//! What came meanwhile is read together and told once. The end of a sandbox is told at once.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -30,11 +31,13 @@ const ROUTE_NOTICES: u64 = 1;
 const RULE_NOTICES: u64 = 2;
 const MOUNTS_CHANGED: u64 = 3;
 
-/// A burst is over after this long without a notice, and told after that long in any case.
-const QUIET: Duration = Duration::from_millis(10);
+/// How long not to look. A burst is over when nothing came in such a time, and told after that long in any case.
+const QUIET: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Room for notices, in bytes: several thousand. At the default, attaching a hundred containers overruns it.
 const NOTICE_BYTES: usize = 4 << 20;
+/// A notice waits; not told again before it is asked for again (epoll_ctl(2) `EPOLLONESHOT`).
+const NOTICE: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLONESHOT);
 /// Events taken at once, so that the ends of many sandboxes are looked into together.
 const BATCH: usize = 512;
 
@@ -130,10 +133,16 @@ impl Sources {
     }
 
     fn listen(&self, sandboxes: &Sandboxes) -> io::Result<()> {
-        let notices = EpollFlags::EPOLLIN;
-        sandboxes.listen(&self.routes, notices, ROUTE_NOTICES)?;
-        sandboxes.listen(&self.rules, notices, RULE_NOTICES)?;
+        sandboxes.listen(&self.routes, NOTICE, ROUTE_NOTICES)?;
+        sandboxes.listen(&self.rules, NOTICE, RULE_NOTICES)?;
         sandboxes.listen(&self.mounts, EpollFlags::EPOLLPRI, MOUNTS_CHANGED)
+    }
+
+    /// Listens for notices again.
+    fn listen_again(&self, sandboxes: &Sandboxes) -> io::Result<()> {
+        let alarms = &sandboxes.alarms;
+        alarms.modify(&self.routes, &mut EpollEvent::new(NOTICE, ROUTE_NOTICES))?;
+        Ok(alarms.modify(&self.rules, &mut EpollEvent::new(NOTICE, RULE_NOTICES))?)
     }
 }
 
@@ -144,7 +153,7 @@ struct Heard {
     host: bool,
     rules: Vec<RulesCommit>,
     overrun: bool,
-    /// When the first notice came, and the last.
+    /// When the first notice came, and when to look what else did.
     times: Option<(Instant, Instant)>,
 }
 
@@ -165,11 +174,9 @@ impl Heard {
             .collect()
     }
 
-    /// How long to go on listening; `None` if there is nothing to tell.
-    fn patience(&self, now: Instant) -> Option<Duration> {
-        let (first, last) = self.times?;
-        let until = (last + QUIET).min(first + PATIENCE);
-        Some(until.saturating_duration_since(now))
+    /// A notice waits: it is looked at later, with those that follow.
+    fn begin(&mut self, now: Instant) {
+        self.times.get_or_insert((now, now + QUIET));
     }
 }
 
@@ -200,25 +207,40 @@ impl Watcher {
             for event in &events[..count] {
                 match event.data() {
                     STOP => return,
-                    ROUTE_NOTICES => self.hear(ROUTE_NOTICES),
-                    RULE_NOTICES => self.hear(RULE_NOTICES),
+                    ROUTE_NOTICES | RULE_NOTICES => self.heard.begin(Instant::now()),
                     MOUNTS_CHANGED => suspects.extend(self.sandboxes.anchored_by_path()),
                     inode => suspects.extend(self.sandboxes.by_inode(inode)),
                 }
             }
             self.look_at(&suspects);
-            if self.heard.patience(Instant::now()) == Some(Duration::ZERO) {
-                for event in self.heard.events() {
-                    self.tell(&event);
-                }
+            if let Err(error) = self.gather(Instant::now()) {
+                tracing::error!(%error, "cannot wait for the kernel's notices; changes by others go unseen");
+                return;
             }
         }
     }
 
+    /// Reads what came since the last look, when it is time to, and tells of the burst once it is over.
+    fn gather(&mut self, now: Instant) -> io::Result<()> {
+        let Some((first, _)) = self.heard.times.filter(|(_, look)| *look <= now) else {
+            return Ok(());
+        };
+        let came = [ROUTE_NOTICES, RULE_NOTICES].map(|source| self.hear(source));
+        if came.contains(&true) && now < first + PATIENCE {
+            self.heard.times = Some((first, now + QUIET));
+            return Ok(());
+        }
+        for event in self.heard.events() {
+            self.tell(&event);
+        }
+        self.sources.listen_again(&self.sandboxes)
+    }
+
     fn timeout(&self) -> EpollTimeout {
-        let Some(patience) = self.heard.patience(Instant::now()) else {
+        let Some((_, look)) = self.heard.times else {
             return EpollTimeout::NONE;
         };
+        let patience = look.saturating_duration_since(Instant::now());
         // Rounded up: a wait that ends too early would be a busy one.
         let millis = u8::try_from(patience.as_millis()).unwrap_or(u8::MAX);
         EpollTimeout::from(millis.saturating_add(1))
@@ -238,8 +260,9 @@ impl Watcher {
         }
     }
 
-    /// Reads all notices that wait at a source.
-    fn hear(&mut self, source: u64) {
+    /// Reads all notices that wait at a source; true if there were any.
+    fn hear(&mut self, source: u64) -> bool {
+        let mut any = false;
         loop {
             let socket = if source == ROUTE_NOTICES {
                 &self.sources.routes
@@ -249,18 +272,14 @@ impl Watcher {
             match receive(socket, &mut self.buffer) {
                 Ok(length) if source == ROUTE_NOTICES => self.take_notices(length),
                 Ok(length) => self.heard.rules.extend(commits(&self.buffer[..length])),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return any,
                 Err(error) => {
                     // ENOBUFS: notices were lost. Whatever else it is, what was to be heard was not.
                     tracing::debug!(%error, "notices of the kernel were lost");
                     self.heard.overrun = true;
                 }
             }
-            if self.heard.any() {
-                let now = Instant::now();
-                let (first, _) = self.heard.times.unwrap_or((now, now));
-                self.heard.times = Some((first, now));
-            }
+            any = true;
         }
     }
 
@@ -285,10 +304,4 @@ impl Watcher {
 /// The transactions whose notices end here. What changed is told before, and of no use: the rules are read anew.
 fn commits(notices: &[u8]) -> impl Iterator<Item = RulesCommit> {
     Messages(notices).filter_map(|message| RulesCommit::read(&message))
-}
-
-impl Heard {
-    fn any(&self) -> bool {
-        self.overrun || self.host || !self.rules.is_empty() || !self.links.is_empty()
-    }
 }

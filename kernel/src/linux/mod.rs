@@ -239,7 +239,7 @@ impl Kernel for Linux {
         preferred: Option<u16>,
     ) -> Result<ResolverSockets, KernelError> {
         let pin = self.sandboxes.get(netns)?;
-        resolver::open(&pin.namespace, preferred)
+        resolver::open(&pin, preferred)
             .map_err(|error| refused(format!("open the resolver's sockets in {netns}"))(error))
     }
 

@@ -45,15 +45,21 @@ pub(super) struct Namespace {
 impl Namespace {
     /// The namespace of the calling thread, with `sessions` netlink sockets.
     pub(super) fn here(sessions: usize) -> io::Result<Self> {
-        Self::open(File::open(HERE)?, sessions, None)
+        let (here, ()) = Self::open(File::open(HERE)?, sessions, None, || Ok(()))?;
+        Ok(here)
     }
 
-    /// The namespace of an nsfs file, with `sessions` netlink sockets. Its parameters are looked for in `view`, or in
-    /// /proc itself.
-    pub(super) fn open(file: File, sessions: usize, view: Option<View>) -> io::Result<Self> {
+    /// The namespace of an nsfs file, with `sessions` netlink sockets, and what `also` opens while somebody is there. Its
+    /// parameters are looked for in `view`, or in /proc itself.
+    pub(super) fn open<T: Send>(
+        file: File,
+        sessions: usize,
+        view: Option<View>,
+        also: impl FnOnce() -> io::Result<T> + Send,
+    ) -> io::Result<(Self, T)> {
         let id = identity(&file)?;
         run_in(&file, id, || {
-            Ok(Self {
+            let opened = Self {
                 id,
                 // Opened anew: a file that was opened through a mount keeps that from being unmounted.
                 file: File::open(HERE)?,
@@ -62,7 +68,8 @@ impl Namespace {
                     .collect::<io::Result<_>>()?,
                 netfilter: Session::open(NETLINK_NETFILTER).map(Mutex::new)?,
                 parameters: Parameters::open(view),
-            })
+            };
+            Ok((opened, also()?))
         })
     }
 

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::PoisonError;
 
 use netd_model::IfName;
 use socket2::{Domain, Socket, Type};
 
 use super::links;
-use super::namespace::Namespace;
+use super::sandboxes::Pin;
 use crate::ResolverSockets;
 
 /// Where containers find their resolver: Docker's choice, which programs have come to know.
@@ -16,50 +17,70 @@ pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 const TRIES: usize = 64;
 /// Waiting TCP queries; more are dropped and tried again by their senders.
 const BACKLOG: i32 = 128;
+
+/// A socket of each protocol that is bound to nothing yet. It belongs to the namespace that it was opened in, whoever
+/// binds it.
+pub(super) struct Unbound {
+    udp: Socket,
+    tcp: Socket,
+}
+
+impl Unbound {
+    /// Opens both in the namespace of the calling thread.
+    pub(super) fn open() -> io::Result<Self> {
+        let open = |kind: Type| Socket::new(Domain::IPV4, kind.nonblocking(), None);
+        Ok(Self {
+            udp: open(Type::DGRAM)?,
+            tcp: open(Type::STREAM)?,
+        })
+    }
+
+    /// Binds both to one port; 0 lets the kernel choose.
+    fn bind(self, port: u16) -> io::Result<ResolverSockets> {
+        let at = |port| SocketAddr::from((ADDRESS, port)).into();
+        self.udp.bind(&at(port))?;
+        let bound = self.udp.local_addr()?.as_socket();
+        let port = bound.map_or(port, |address| address.port());
+        // After a restart, connections of before may still be in TIME_WAIT.
+        self.tcp.set_reuse_address(true)?;
+        self.tcp.bind(&at(port))?;
+        self.tcp.listen(BACKLOG)?;
+        Ok(ResolverSockets {
+            udp: self.udp.into(),
+            tcp: self.tcp.into(),
+            port,
+        })
+    }
+}
+
 /// Opens both sockets inside, on `preferred` if that is free.
 ///
 /// Brings the loopback interface up first: a socket that is bound to an address which is not there yet (ip(7)
 /// `IP_FREEBIND`) answers from whatever address the kernel finds later, and that is not the one that was asked.
-pub(super) fn open(namespace: &Namespace, preferred: Option<u16>) -> io::Result<ResolverSockets> {
+pub(super) fn open(pin: &Pin, preferred: Option<u16>) -> io::Result<ResolverSockets> {
     let loopback = IfName::new("lo").map_err(io::Error::other)?;
+    let namespace = &pin.namespace;
     namespace.session().request(links::bring_up(&loopback), 0)?;
+    let spare = pin
+        .spare
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(Ok(sockets)) = spare.map(|spare| spare.bind(preferred.unwrap_or(0))) {
+        return Ok(sockets);
+    }
     namespace.run(|| {
-        if let Some(sockets) = preferred.and_then(|port| open_here(port).ok()) {
+        let bound = |port| Unbound::open()?.bind(port);
+        if let Some(sockets) = preferred.and_then(|port| bound(port).ok()) {
             return Ok(sockets);
         }
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..TRIES {
-            match open_here(0) {
+            match bound(0) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
                 other => return other,
             }
         }
         Err(last)
     })
-}
-
-/// Opens both in the namespace of the calling thread; port 0 lets the kernel choose.
-fn open_here(port: u16) -> io::Result<ResolverSockets> {
-    let udp = bound(Type::DGRAM, port)?;
-    let port = udp
-        .local_addr()?
-        .as_socket()
-        .map_or(port, |address| address.port());
-    let tcp = bound(Type::STREAM, port)?;
-    tcp.listen(BACKLOG)?;
-    Ok(ResolverSockets {
-        udp: udp.into(),
-        tcp: tcp.into(),
-        port,
-    })
-}
-
-fn bound(kind: Type, port: u16) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, kind.nonblocking(), None)?;
-    if kind == Type::STREAM {
-        // After a restart, connections of before may still be in TIME_WAIT.
-        socket.set_reuse_address(true)?;
-    }
-    socket.bind(&SocketAddr::from((ADDRESS, port)).into())?;
-    Ok(socket)
 }

@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use netd_model::container::Anchor;
 use netd_model::desired::Sysctl;
 use netd_model::{NetnsId, Sandbox};
+use nix::libc::ENOENT;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::holders;
 use super::namespace::Namespace;
 use super::nsids::Nsids;
 use super::redirect::Redirection;
+use super::resolver::Unbound;
 use super::views::Views;
 use crate::{KernelError, KernelEvent};
 
@@ -28,6 +30,8 @@ const SESSIONS: usize = 1;
 pub(super) struct Pin {
     /// The namespace.
     pub(super) namespace: Namespace,
+    /// Sockets for its resolver, opened with it so that it need not be entered for them.
+    pub(super) spare: Mutex<Option<Unbound>>,
     /// What was read of its rules last.
     pub(super) redirection: Mutex<Option<Redirection>>,
     watched: Mutex<Watched>,
@@ -49,14 +53,20 @@ impl Pin {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what a parameter is before it is written for the first time, if others could miss that.
-    pub(super) fn remember(&self, key: &Sysctl) -> io::Result<()> {
+    /// Writes a parameter, and remembers what it was before it was written for the first time, if others could miss that.
+    pub(super) fn write_parameter(&self, key: &Sysctl, value: &str) -> io::Result<()> {
         let mut former = self.former();
-        if key.is_of_future_interfaces()
-            && !former.contains_key(key)
-            && let Some(value) = self.namespace.read_parameter(key)?
-        {
-            former.insert(key.clone(), value);
+        if !key.is_of_future_interfaces() || former.contains_key(key) {
+            drop(former);
+            return self.namespace.write_parameter(key, value);
+        }
+        match self.namespace.replace_parameter(key, value) {
+            Ok(before) => _ = former.insert(key.clone(), before),
+            // Absent: whether that is an error, the plain way knows.
+            Err(error) if error.raw_os_error() == Some(ENOENT) => {
+                return self.namespace.write_parameter(key, value);
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -125,10 +135,12 @@ impl Sandboxes {
 
     /// Pins the namespace of an nsfs file with its anchor. If another caller was faster, theirs stands.
     pub(super) fn pin(&self, file: File, anchor: Anchor) -> io::Result<Sandbox> {
-        let namespace = Namespace::open(file, SESSIONS, self.views.next())?;
+        let (namespace, spare) =
+            Namespace::open(file, SESSIONS, self.views.next(), Unbound::open)?;
         let netns = namespace.id;
         let pin = Arc::new(Pin {
             namespace,
+            spare: Mutex::new(Some(spare)),
             redirection: Mutex::new(None),
             watched: Mutex::new(Watched {
                 anchor: anchor.clone(),

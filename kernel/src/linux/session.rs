@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io;
 
+use netd_model::IfName;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload, NetlinkSerializable,
@@ -14,6 +15,7 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::netdevice::name_to_index;
 
 use super::attributes::{Attributes, text, u32_at};
 
@@ -80,6 +82,14 @@ impl Session {
         self.until_end(sequence, &mut |_| {})
     }
 
+    /// The number of the link of that name in the socket's namespace.
+    ///
+    /// By ioctl (netdevice(7)), for which the kernel neither takes its lock on links nor describes the link. Not for names
+    /// that may well be free: there the kernel looks for a module of that name (`dev_load`, net/core/dev_ioctl.c).
+    pub(crate) fn index_of(&self, name: &IfName) -> io::Result<u32> {
+        Ok(name_to_index(&self.socket, name.as_str())?)
+    }
+
     /// Sends requests in one system call, so that no signal comes between them: not even SIGKILL leaves the first done
     /// and the second undone. The kernel tries each whatever it says to those before; so many are the answers.
     pub(crate) fn requests<I: NetlinkSerializable>(
@@ -100,15 +110,13 @@ impl Session {
         Ok(answers.collect())
     }
 
-    /// Sends two requests as [`Session::requests`] does.
-    pub(crate) fn request_pair<I: NetlinkSerializable>(
+    /// Sends a known number of requests as [`Session::requests`] does.
+    pub(crate) fn request_all<I: NetlinkSerializable, const N: usize>(
         &mut self,
-        first: (I, u16),
-        second: (I, u16),
-    ) -> io::Result<(Answer, Answer)> {
-        let mut answers = self.requests(vec![first, second])?.into_iter();
-        let mut next = || answers.next().unwrap_or(Ok(()));
-        Ok((next(), next()))
+        messages: [(I, u16); N],
+    ) -> io::Result<[Answer; N]> {
+        let mut answers = self.requests(messages.into())?.into_iter();
+        Ok(std::array::from_fn(|_| answers.next().unwrap_or(Ok(()))))
     }
 
     /// Sends netfilter messages as one transaction: all is done or nothing (nfnetlink's batches). The first refusal is

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 
 use netd_model::IfName;
 use netd_model::desired::Sysctl;
@@ -23,6 +24,9 @@ const INSIDE: &str = "sys/net";
 /// Values of `accept_ra` (ip-sysctl.rst).
 const AS_A_HOST: &str = "1";
 const AS_A_ROUTER_TOO: &str = "2";
+
+/// Room for any number and the end of its line.
+const NUMBER_BYTES: usize = 32;
 
 /// The kernel has IPv6.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +108,17 @@ impl Namespace {
             }
             other => other,
         }
+    }
+
+    /// As [`Namespace::write_parameter`], of a number; tells what it was before.
+    pub(super) fn replace_parameter(&self, key: &Sysctl, value: &str) -> io::Result<String> {
+        let mut file = self.parameter(key, OFlags::RDWR)?;
+        let mut before = [0; NUMBER_BYTES];
+        let length = file.read(&mut before)?;
+        // What is written anywhere else than at the beginning the kernel refuses (kernel.rst `sysctl_writes_strict`).
+        file.write_all_at(value.as_bytes(), 0)?;
+        let text = String::from_utf8_lossy(&before[..length]);
+        Ok(text.trim_end().to_owned())
     }
 
     /// Reads a parameter; `None` if it is absent.

@@ -55,6 +55,8 @@ impl<In: Transport> Connector<In> for UnixConnector {
         Ok(Some(UnixTransport {
             stream,
             buffers: LazyBuffers::new(input, output),
+            unsent: Vec::new(),
+            limits: [None; 2],
         }))
     }
 }
@@ -62,6 +64,27 @@ impl<In: Transport> Connector<In> for UnixConnector {
 struct UnixTransport {
     stream: UnixStream,
     buffers: LazyBuffers,
+    /// The library hands over the head and the body of a request one after the other; they leave together, before the
+    /// answer is waited for, so that the daemon wakes up once.
+    unsent: Vec<u8>,
+    /// How long to write and to read at most, as the socket was told last.
+    limits: [Option<Duration>; 2],
+}
+
+/// What is kept back at most, in bytes: more leaves at once.
+const UNSENT_BYTES: usize = 64 * 1024;
+
+impl UnixTransport {
+    fn send(&mut self, timeout: NextTimeout) -> Result<(), Error> {
+        let limit = remaining(&timeout);
+        if self.limits[0] != limit {
+            self.stream.set_write_timeout(limit)?;
+            self.limits[0] = limit;
+        }
+        let sent = self.stream.write_all(&self.unsent);
+        self.unsent.clear();
+        sent.map_err(|error| named(error, &timeout))
+    }
 }
 
 impl fmt::Debug for UnixTransport {
@@ -90,15 +113,23 @@ impl Transport for UnixTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.stream.set_write_timeout(remaining(&timeout))?;
         let output = &self.buffers.output()[..amount];
-        self.stream
-            .write_all(output)
-            .map_err(|error| named(error, &timeout))
+        self.unsent.extend_from_slice(output);
+        if self.unsent.len() < UNSENT_BYTES {
+            return Ok(());
+        }
+        self.send(timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.stream.set_read_timeout(remaining(&timeout))?;
+        if !self.unsent.is_empty() {
+            self.send(timeout)?;
+        }
+        let limit = remaining(&timeout);
+        if self.limits[1] != limit {
+            self.stream.set_read_timeout(limit)?;
+            self.limits[1] = limit;
+        }
         let input = self.buffers.input_append_buf();
         let amount = loop {
             match self.stream.read(input) {
