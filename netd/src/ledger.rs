@@ -80,6 +80,14 @@ impl Turns {
         &self,
         turn: impl FnOnce(&mut Ledger) -> R + Send + 'static,
     ) -> Result<R, Closed> {
+        self.now(turn)
+    }
+
+    /// As [`Turns::take`], for who is on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Turns::take`].
+    pub fn now<R>(&self, turn: impl FnOnce(&mut Ledger) -> R) -> Result<R, Closed> {
         let mut ledger = self.ledger.lock().map_err(|_| Closed)?;
         Ok(turn(&mut ledger))
     }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod companions;
+mod links;
 mod lookup;
 mod ports;
 mod routes;
@@ -45,6 +46,8 @@ pub struct State {
     runtime_ids: BTreeMap<RuntimeId, ContainerId>,
     /// With each container, those that share its namespace or did.
     companions: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
+    /// With each container, those that have links to it.
+    linked: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
     boot: Option<String>,
     pools: BTreeMap<NetworkId, Vec<Pool>>,
     reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
@@ -74,6 +77,7 @@ impl State {
             by_netns: BTreeMap::new(),
             runtime_ids: BTreeMap::new(),
             companions: BTreeMap::new(),
+            linked: BTreeMap::new(),
             boot: snapshot.boot,
             pools: BTreeMap::new(),
             reservations: BTreeMap::new(),

@@ -135,8 +135,7 @@ impl Sandboxes {
 
     /// Pins the namespace of an nsfs file with its anchor. If another caller was faster, theirs stands.
     pub(super) fn pin(&self, file: File, anchor: Anchor) -> io::Result<Sandbox> {
-        let (namespace, spare) =
-            Namespace::open(file, SESSIONS, self.views.next(), Unbound::open)?;
+        let (namespace, spare) = Namespace::open(file, SESSIONS, self.views.next(), Unbound::open)?;
         let netns = namespace.id;
         let pin = Arc::new(Pin {
             namespace,

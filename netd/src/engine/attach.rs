@@ -8,19 +8,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use netd_drivers::EndpointOptions;
-use netd_kernel::{ApplyError, KernelError};
+use netd_kernel::{ApplyError, KernelError, ResolverSockets};
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
     Alias, Container, ContainerId, ContainerRoute, Endpoint, EndpointId, IfName, LinkLocal, Mac,
-    NetworkId, Phase, PublishRequest, RuntimeId,
+    NetworkId, Phase, PublishRequest, RuntimeId, Sandbox,
 };
 
 use super::hold::stale_flows;
 use super::intent::{Intent, Subject, intend};
 use super::names::wants_names;
 use super::timings::{Operation, Phase as Part, Stopwatch};
-use super::{Engine, EngineError, plan, random};
+use super::{Engine, EngineError, Hands, plan, random};
+use crate::state::State;
 use crate::store::Change;
 
 /// What a container wants on a network.
@@ -71,152 +72,85 @@ impl Engine {
     ) -> Result<Arc<Endpoint>, EngineError> {
         let mut watch = self.timings.start(Operation::Attach);
         let _network = self.networks.shared(network).await;
+        watch.lap(Part::Wait);
         let id = EndpointId::from_bytes(random()?);
         let requests = wish.ports.clone();
-        let subject = Subject {
-            id,
-            network,
-            container,
-            present: self.present_inside(container).await?,
+        let begin = move |hands: &Hands| {
+            let begun = hands.begin((id, network, container), wish, &mut watch);
+            (begun, watch)
         };
-        watch.lap(Part::Wait);
-        let intent = self
-            .turns
-            .take(move |ledger| intend(ledger, &subject, wish))
-            .await??;
-        let (endpoint, before) = match intent {
-            Intent::Already(endpoint) => return Ok(endpoint),
-            Intent::Fresh { endpoint, before } => (*endpoint, *before),
+        let (begun, mut watch) = self.at_work(begin).await;
+        let established = match begun? {
+            Begun::Already(endpoint) => return Ok(endpoint),
+            Begun::Done(result) => result,
+            Begun::Waits { endpoint, before } => {
+                let admitted = self.admit(&endpoint, &requests, &mut watch).await;
+                match admitted {
+                    Ok(()) => {
+                        let finish = move |hands: &Hands| {
+                            let done = hands.finish((id, container), &before, &mut watch);
+                            (done, watch)
+                        };
+                        let (done, back) = self.at_work(finish).await;
+                        watch = back;
+                        done
+                    }
+                    Err(error) => Err(error),
+                }
+            }
         };
-        watch.lap(Part::Intent);
-        match self
-            .establish(&endpoint, (before, &requests), &mut watch)
-            .await
-        {
+        match established {
             Ok(endpoint) => {
                 self.tell_of(&endpoint, "connect").await?;
                 watch.end();
                 Ok(endpoint)
             }
             Err(error) => {
-                if let Err(undo) = self.dissolve(container, &[endpoint.id]).await {
-                    tracing::warn!(endpoint = %endpoint.id.short(), error = %undo.sentence(), "undoing waits for the next reconcile");
+                if let Err(undo) = self.dissolve(container, &[id]).await {
+                    tracing::warn!(endpoint = %id.short(), error = %undo.sentence(), "undoing waits for the next reconcile");
                 }
                 Err(error)
             }
         }
     }
 
-    /// Interfaces that are in a container's namespace already: another runtime may have made some.
-    async fn present_inside(
-        &self,
-        container: ContainerId,
-    ) -> Result<BTreeSet<IfName>, EngineError> {
-        let netns =
-            self.look(move |state| Some(state.container(container)?.sandbox.as_ref()?.netns));
-        match netns.await? {
-            Some(netns) => Ok(self
-                .kernel(move |kernel| kernel.inside_names(netns))
-                .await?),
-            None => Ok(BTreeSet::new()),
-        }
-    }
-
-    async fn establish(
+    /// What has to stand before a packet may flow, and has to be waited for: host ports and rules, and the end of whoever
+    /// had the addresses before.
+    async fn admit(
         &self,
         endpoint: &Endpoint,
-        (before, requests): (KernelState, &[PublishRequest]),
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<Arc<Endpoint>, EngineError> {
+        requests: &[PublishRequest],
+        watch: &mut Stopwatch,
+    ) -> Result<(), EngineError> {
         let id = endpoint.id;
         self.hold_ports(id, requests, &[]).await?;
         watch.lap(Part::Ports);
-        self.open_resolver(endpoint.container).await?;
-        watch.lap(Part::Resolver);
-        let (ops, rules, stale) = self
-            .turns
-            .take(move |ledger| -> Result<_, EngineError> {
-                let state = ledger.state();
-                let Some(record) = state.endpoint(id).cloned() else {
-                    return Err(EngineError::Invalid(
-                        "the endpoint was withdrawn meanwhile".to_owned(),
-                    ));
-                };
-                let container = state.container(record.container).cloned();
-                let after = container
-                    .map(|container| plan::sandbox(state, &container, &[]))
-                    .transpose()?;
-                let ops = diff(&after.unwrap_or_default(), &before, state.instance());
-                Ok((ops, plan::port_rules(state, id), stale_flows(&record.ports)))
-            })
-            .await??;
-        if !endpoint.ports.is_empty() || !requests.is_empty() {
+        if has_rules(endpoint, requests) {
+            let rules = self.look(move |state| plan::port_rules(state, id)).await?;
             self.rules.change(rules).await?;
         }
-        let addresses: Vec<IpAddr> = endpoint.leases.iter().map(|lease| lease.address).collect();
-        self.departures.wait_for(&addresses).await?;
+        self.departures.wait_for(&addresses(endpoint)).await?;
         watch.lap(Part::Firewall);
-        // The files say what the record says, so they are written beside; a failure takes both back.
-        let (applied, written) =
-            tokio::join!(self.apply(ops), self.refresh_files(endpoint.container));
-        applied.map_err(without_step)?;
-        written?;
-        watch.lap(Part::Kernel);
-        self.forget_flows(stale).await;
-        watch.lap(Part::Flows);
-        let names = Arc::clone(&self.names);
-        let endpoint = self
-            .turns
-            .take(move |ledger| -> Result<_, EngineError> {
-                let Some(record) = ledger.state().endpoint(id).cloned() else {
-                    return Err(EngineError::Invalid(
-                        "the endpoint was withdrawn meanwhile".to_owned(),
-                    ));
-                };
-                let attached = Endpoint {
-                    phase: Phase::Attached,
-                    ..Endpoint::clone(&record)
-                };
-                ledger.commit(&[Change::PutEndpoint(attached.clone())])?;
-                names.publish_endpoint(ledger.state(), &attached);
-                names.publish_view(ledger.state(), attached.container);
-                Ok(Arc::new(attached))
-            })
-            .await??;
-        watch.lap(Part::Outcome);
-        Ok(endpoint)
+        Ok(())
     }
 
     /// Opens the sockets of the embedded resolver inside a container's sandbox, once it is on a network with names.
     pub(super) async fn open_resolver(&self, id: ContainerId) -> Result<(), EngineError> {
-        let names = Arc::clone(&self.names);
-        let wanted = self.look(move |state| {
-            let sandbox = wants_names(state, state.container(id)?)?.clone();
-            (!names.serves(sandbox.netns)).then_some(sandbox)
-        });
-        let Some(sandbox) = wanted.await? else {
-            return Ok(());
-        };
-        let (netns, preferred) = (sandbox.netns, sandbox.dns_port);
-        let sockets = self
-            .kernel(move |kernel| kernel.open_resolver(netns, preferred))
-            .await?;
-        let names = Arc::clone(&self.names);
-        self.turns
-            .take(move |ledger| -> Result<(), EngineError> {
-                let Some(record) = ledger.state().container(id).cloned() else {
-                    return Ok(());
-                };
-                if sandbox.dns_port != Some(sockets.port) {
-                    let mut moved = Container::clone(&record);
-                    if let Some(sandbox) = &mut moved.sandbox {
-                        sandbox.dns_port = Some(sockets.port);
-                    }
-                    ledger.commit(&[Change::PutContainer(moved)])?;
+        self.at_work(move |hands| {
+            let Some(sockets) = hands.resolver_sockets(id)? else {
+                return Ok(());
+            };
+            let port = sockets.port;
+            hands.turns.now(|ledger| {
+                if let Some(record) = ledger.state().container(id).cloned() {
+                    hands.names.serve(ledger.state(), &record, sockets)?;
                 }
-                names.serve(ledger.state(), &record, sockets)
-            })
-            .await?
+                let moved = moved(ledger.state(), id, port);
+                ledger.commit(moved.map(Change::PutContainer).as_slice())?;
+                Ok(())
+            })?
+        })
+        .await
     }
 
     pub(super) async fn tell_of(
@@ -253,6 +187,173 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// How far an attach came without having to wait for anybody.
+enum Begun {
+    /// The wish was fulfilled before.
+    Already(Arc<Endpoint>),
+    /// The intent is written, and this became of it.
+    Done(Result<Arc<Endpoint>, EngineError>),
+    /// The intent is written; ports, rules or a departure are next.
+    Waits {
+        endpoint: Box<Endpoint>,
+        before: Box<KernelState>,
+    },
+}
+
+impl Hands {
+    /// Writes the intent, and goes on to the end if there is nothing to wait for.
+    fn begin(
+        &self,
+        (id, network, container): (EndpointId, NetworkId, ContainerId),
+        wish: Wish,
+        watch: &mut Stopwatch,
+    ) -> Result<Begun, EngineError> {
+        let subject = Subject {
+            id,
+            network,
+            container,
+            present: self.present_inside(container)?,
+        };
+        let requests = wish.ports.clone();
+        let intent = self.turns.now(|ledger| intend(ledger, &subject, wish))??;
+        let (endpoint, before) = match intent {
+            Intent::Already(endpoint) => return Ok(Begun::Already(endpoint)),
+            Intent::Fresh { endpoint, before } => (endpoint, before),
+        };
+        watch.lap(Part::Intent);
+        let busy = self.departures.busy(&addresses(&endpoint));
+        if has_rules(&endpoint, &requests) || busy.is_some() {
+            return Ok(Begun::Waits { endpoint, before });
+        }
+        let done = self.finish((id, container), &before, watch);
+        Ok(Begun::Done(done))
+    }
+
+    /// Interfaces that are in a container's namespace already: another runtime may have made some.
+    fn present_inside(&self, container: ContainerId) -> Result<BTreeSet<IfName>, EngineError> {
+        let netns = self.turns.now(|ledger| {
+            let container = ledger.state().container(container)?;
+            Some(container.sandbox.as_ref()?.netns)
+        })?;
+        match netns {
+            Some(netns) => Ok(self.kernel.inside_names(netns)?),
+            None => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// The kernel's part of an attach, `before` being what it has of the container without it, and the acknowledgement.
+    fn finish(
+        &self,
+        (id, container): (EndpointId, ContainerId),
+        before: &KernelState,
+        watch: &mut Stopwatch,
+    ) -> Result<Arc<Endpoint>, EngineError> {
+        let sockets = self.resolver_sockets(container)?;
+        let port = sockets.as_ref().map(|sockets| sockets.port);
+        let (ops, stale) = self.turns.now(|ledger| {
+            let (record, wanted) = planned(ledger.state(), (id, container), port)?;
+            if let (Some(sockets), Some(known)) = (sockets, ledger.state().container(container)) {
+                self.names.serve(ledger.state(), known, sockets)?;
+            }
+            let ops = diff(&wanted, before, ledger.state().instance());
+            Ok::<_, EngineError>((ops, stale_flows(&record.ports)))
+        })??;
+        watch.lap(Part::Resolver);
+        // The files say what the record says; a failure takes both back.
+        let made = self
+            .apply(&ops)
+            .map_err(without_step)
+            .and_then(|()| self.refresh_files(container));
+        watch.lap(Part::Kernel);
+        if made.is_ok() {
+            self.forget_flows(stale);
+            watch.lap(Part::Flows);
+        }
+        let outcome = self.turns.now(|ledger| {
+            let moved = port.and_then(|port| moved(ledger.state(), container, port));
+            let mut changes: Vec<Change> = moved.into_iter().map(Change::PutContainer).collect();
+            if let Err(error) = made {
+                // The sockets stay, so where they are has to be known.
+                if let Err(lost) = ledger.commit(&changes) {
+                    tracing::warn!(error = %lost, "the resolver's port is not written down");
+                }
+                return Err(error);
+            }
+            let attached = Endpoint {
+                phase: Phase::Attached,
+                ..Endpoint::clone(record_of(ledger.state(), id)?)
+            };
+            changes.push(Change::PutEndpoint(attached.clone()));
+            ledger.commit(&changes)?;
+            self.names.publish_endpoint(ledger.state(), &attached);
+            self.names.publish_view(ledger.state(), attached.container);
+            Ok(Arc::new(attached))
+        })?;
+        watch.lap(Part::Outcome);
+        outcome
+    }
+
+    /// Opens the resolver's sockets inside a container's sandbox, if names are to be served there and are not yet.
+    fn resolver_sockets(&self, id: ContainerId) -> Result<Option<ResolverSockets>, EngineError> {
+        let wanted = self.turns.now(|ledger| {
+            let state = ledger.state();
+            let sandbox = wants_names(state, state.container(id)?)?.clone();
+            (!self.names.serves(sandbox.netns)).then_some(sandbox)
+        })?;
+        let Some(sandbox) = wanted else {
+            return Ok(None);
+        };
+        let sockets = self.kernel.open_resolver(sandbox.netns, sandbox.dns_port)?;
+        Ok(Some(sockets))
+    }
+}
+
+/// An endpoint's record, and what its container wants of the kernel when its resolver listens on `port`.
+fn planned(
+    state: &State,
+    (id, container): (EndpointId, ContainerId),
+    port: Option<u16>,
+) -> Result<(Arc<Endpoint>, KernelState), EngineError> {
+    let record = Arc::clone(record_of(state, id)?);
+    let moved = port.and_then(|port| moved(state, container, port));
+    let known = state.container(container).map(|known| &**known);
+    let wanted = moved.as_ref().or(known);
+    let wanted = wanted.map(|container| plan::sandbox(state, container, &[]));
+    Ok((record, wanted.transpose()?.unwrap_or_default()))
+}
+
+fn record_of(state: &State, id: EndpointId) -> Result<&Arc<Endpoint>, EngineError> {
+    state
+        .endpoint(id)
+        .ok_or_else(|| EngineError::Invalid("the endpoint was withdrawn meanwhile".to_owned()))
+}
+
+/// A container's record with the port that its resolver listens on now; `None` if that is the one it had.
+fn moved(state: &State, id: ContainerId, port: u16) -> Option<Container> {
+    let record = state.container(id)?;
+    let sandbox = record.sandbox.as_ref()?;
+    if sandbox.dns_port == Some(port) {
+        return None;
+    }
+    Some(Container {
+        sandbox: Some(Sandbox {
+            dns_port: Some(port),
+            ..sandbox.clone()
+        }),
+        ..Container::clone(record)
+    })
+}
+
+/// Whether the firewall has to do with an attach.
+fn has_rules(endpoint: &Endpoint, requests: &[PublishRequest]) -> bool {
+    !endpoint.ports.is_empty() || !requests.is_empty()
+}
+
+fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
+    let leases = endpoint.leases.iter();
+    leases.map(|lease| lease.address).collect()
 }
 
 /// Of a parameter that a user named, the user hears what is wrong with it, not which step it was.

@@ -17,7 +17,7 @@ use netd_model::ruleset::RulesetChange;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Hands};
 
 /// How long an attach waits for the former holder of its address: several times what the slowest firewall takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -96,15 +96,18 @@ impl Departures {
         *self.count.borrow()
     }
 
+    /// One of these addresses that is part of a departure.
+    pub(super) fn busy(&self, addresses: &[IpAddr]) -> Option<IpAddr> {
+        let held = self.addresses();
+        addresses.iter().find(|one| held.contains_key(one)).copied()
+    }
+
     /// Waits until none of these addresses is part of a departure.
     ///
     /// # Errors
     /// [`EngineError::Invalid`] with the address when the firewall does not let go of it.
     pub(super) async fn wait_for(&self, addresses: &[IpAddr]) -> Result<(), EngineError> {
-        let busy = || {
-            let held = self.addresses();
-            addresses.iter().find(|one| held.contains_key(one)).copied()
-        };
+        let busy = || self.busy(addresses);
         let mut count = self.count.subscribe();
         // The sender lives as long as this, so it always comes to an end or to the limit.
         let freed = count.wait_for(|_| busy().is_none());
@@ -118,7 +121,7 @@ impl Departures {
     }
 }
 
-impl Engine {
+impl Hands {
     /// Removes rules, and then has flows forgotten, without waiting for it. The changes count as asked for from now on;
     /// the addresses are not used anew before it is done.
     pub(super) fn depart(
@@ -142,7 +145,9 @@ impl Engine {
             drop(departure);
         });
     }
+}
 
+impl Engine {
     /// Number of removals that were acknowledged and whose rules or flows are still being removed.
     #[must_use]
     pub fn departing(&self) -> usize {

@@ -14,7 +14,7 @@ use netd_model::{
 };
 
 use super::timings::{Operation, Phase as Part, Stopwatch};
-use super::{Engine, EngineError, plan};
+use super::{Engine, EngineError, Hands, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::{Change, Reservation};
@@ -78,31 +78,47 @@ impl Engine {
         container: ContainerId,
         ids: &[EndpointId],
     ) -> Result<(), EngineError> {
-        let (names, wanted) = (Arc::clone(&self.names), ids.to_vec());
-        let mut watch = self.timings.start(Operation::Detach);
-        let dissolved = async {
-            let (endpoints, ops) = self
-                .turns
-                .take(move |ledger| intend_end(ledger, container, &wanted, &names))
-                .await??;
-            watch.lap(Part::Intent);
-            self.take_apart(&endpoints, ops, &mut watch).await?;
-            self.forget(container, endpoints).await?;
-            watch.lap(Part::Outcome);
-            watch.end();
-            Ok(())
-        };
-        dissolved.await.inspect_err(|_| self.leftovers.notify_one())
+        let wanted = ids.to_vec();
+        let watch = self.timings.start(Operation::Detach);
+        let dissolved = self
+            .at_work(move |hands| hands.dissolve(container, &wanted, watch))
+            .await;
+        dissolved.inspect_err(|_| self.leftovers.notify_one())
     }
 
-    async fn take_apart(
+    /// As [`Hands::forget`], off the async threads.
+    pub(super) async fn forget(
         &self,
-        endpoints: &[Arc<Endpoint>],
-        ops: Vec<Op>,
-        watch: &mut Stopwatch<'_>,
+        container: ContainerId,
+        endpoints: Vec<Arc<Endpoint>>,
     ) -> Result<(), EngineError> {
-        self.apply(ops).await?;
+        self.at_work(move |hands| hands.forget(container, &endpoints))
+            .await
+    }
+}
+
+impl Hands {
+    fn dissolve(
+        &self,
+        container: ContainerId,
+        ids: &[EndpointId],
+        mut watch: Stopwatch,
+    ) -> Result<(), EngineError> {
+        let (endpoints, ops) = self
+            .turns
+            .now(|ledger| intend_end(ledger, container, ids, &self.names))??;
+        watch.lap(Part::Intent);
+        self.apply(&ops)?;
         watch.lap(Part::Kernel);
+        self.part_with(&endpoints);
+        self.forget(container, &endpoints)?;
+        watch.lap(Part::Outcome);
+        watch.end();
+        Ok(())
+    }
+
+    /// Has what led to endpoints go, without waiting for it.
+    fn part_with(&self, endpoints: &[Arc<Endpoint>]) {
         // The next one with the address would get what was tracked for this one.
         let leases = endpoints.iter().flat_map(|endpoint| &endpoint.leases);
         let addresses: Vec<IpAddr> = leases.map(|lease| lease.address).collect();
@@ -115,28 +131,25 @@ impl Engine {
             .map(|endpoint| RulesetChange::RemoveEndpoint(endpoint.id))
             .collect();
         self.depart(rules, addresses, stale);
-        Ok(())
     }
 
     /// The last step: ports, addresses and the record itself.
-    pub(super) async fn forget(
+    fn forget(
         &self,
         container: ContainerId,
-        endpoints: Vec<Arc<Endpoint>>,
+        endpoints: &[Arc<Endpoint>],
     ) -> Result<(), EngineError> {
-        let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
-        self.kernel(move |kernel| ids.iter().for_each(|id| kernel.release_ports(*id, &[])))
-            .await;
-        let names = Arc::clone(&self.names);
-        let forgotten = self.turns.take(move |ledger| {
+        for endpoint in endpoints {
+            self.kernel.release_ports(endpoint.id, &[]);
+        }
+        self.turns.now(|ledger| {
             let gone = endpoints.iter().map(|endpoint| endpoint.id);
             let changes: Vec<Change> = gone.map(Change::RemoveEndpoint).collect();
             ledger.commit(&changes)?;
-            names.publish_view(ledger.state(), container);
+            self.names.publish_view(ledger.state(), container);
             Ok::<_, EngineError>(())
-        });
-        forgotten.await??;
-        self.refresh_files_if_possible(container).await;
+        })??;
+        self.refresh_files_if_possible(container);
         Ok(())
     }
 }

@@ -8,17 +8,21 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netd_api::container::ContainerFiles;
 use netd_model::container::DnsSettings;
 use netd_model::{Container, ContainerId, Endpoint, NamespaceMode, Phase};
 
 use super::names::{RESOLVER, has_names};
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Hands};
 use crate::state::State;
 
 /// What systemd-resolved offers for those who cannot reach its 127.0.0.53.
 const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
+
+/// How many files are written at a time.
+const WRITERS: usize = 16;
 
 /// Where the files are, and what all of them share.
 #[derive(Debug)]
@@ -26,7 +30,8 @@ pub(super) struct Files {
     directory: PathBuf,
     defaults: DnsSettings,
     host_resolv_conf: PathBuf,
-    writing: tokio::sync::Mutex<()>,
+    /// Held by who writes; which one, says the last byte of the container's id.
+    writing: [Mutex<()>; WRITERS],
 }
 
 struct Contents {
@@ -44,8 +49,16 @@ impl Files {
             directory,
             defaults,
             host_resolv_conf,
-            writing: tokio::sync::Mutex::new(()),
+            writing: Default::default(),
         }
+    }
+
+    /// Keeps others from the files of a container.
+    fn writing(&self, container: ContainerId) -> MutexGuard<'_, ()> {
+        let lane = usize::from(container.as_bytes()[31]) % WRITERS;
+        self.writing[lane]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Paths of a container's files; a container in another's namespace shares that one's.
@@ -240,72 +253,86 @@ fn write(path: &Path, text: &str) -> Result<(), EngineError> {
     file.set_len(text.len() as u64).map_err(failed)
 }
 
-impl Engine {
+impl Hands {
     /// Rewrites the files of a container, and those of the containers that have links to it.
     ///
     /// # Errors
     /// [`EngineError::File`] when one cannot be written.
-    pub(super) async fn refresh_files(&self, container: ContainerId) -> Result<(), EngineError> {
-        // One writer at a time: what a turn said last is also what is written last.
-        let _writing = self.files.writing.lock().await;
-        let files = std::sync::Arc::clone(&self.files);
-        let contents = self.turns.take(move |ledger| {
-            let (state, host) = (ledger.state(), files.host_lines());
-            let linked =
-                |other: &Container| other.links.iter().any(|link| link.target == container);
-            let wanted = state.containers().filter(|other| {
-                (other.id == container || linked(other))
-                    && !matches!(other.namespace, NamespaceMode::Container(_))
-            });
-            wanted
-                .map(|other| (files.of(other), files.contents(state, other, &host)))
-                .collect::<Vec<_>>()
-        });
-        let contents = contents.await?;
-        blocking(move || {
-            contents
-                .iter()
-                .try_for_each(|(paths, contents)| write_all(paths, contents))
-        })
-        .await
+    pub(super) fn refresh_files(&self, container: ContainerId) -> Result<(), EngineError> {
+        let linked = self.turns.now(|ledger| {
+            let linked = ledger.state().linked_to(container);
+            linked.collect::<Vec<_>>()
+        })?;
+        let host = self.files.host_lines();
+        std::iter::once(container)
+            .chain(linked)
+            .try_for_each(|one| self.rewrite_files(one, &host))
+    }
+
+    fn rewrite_files(&self, container: ContainerId, host: &ResolvConf) -> Result<(), EngineError> {
+        // One writer of a file at a time: what a turn said last is also what is written last.
+        let _writing = self.files.writing(container);
+        let contents = self.turns.now(|ledger| {
+            let state = ledger.state();
+            let known = state.container(container)?;
+            let own = !matches!(known.namespace, NamespaceMode::Container(_));
+            own.then(|| {
+                (
+                    self.files.of(known),
+                    self.files.contents(state, known, host),
+                )
+            })
+        })?;
+        match contents {
+            Some((paths, contents)) => write_all(&paths, &contents),
+            None => Ok(()),
+        }
     }
 
     /// The same for all containers at once. Tells what cannot be written.
-    pub(super) async fn refresh_all_files(&self) -> Result<Vec<String>, EngineError> {
-        let _writing = self.files.writing.lock().await;
-        let files = std::sync::Arc::clone(&self.files);
-        let contents = self.look(move |state| {
-            let host = files.host_lines();
-            let own = |one: &Container| !matches!(one.namespace, NamespaceMode::Container(_));
-            let wanted = state
-                .containers()
-                .filter(|one| own(one) && (one.stands() || !one.links.is_empty()));
+    fn refresh_all_files(&self) -> Result<Vec<String>, EngineError> {
+        let host = self.files.host_lines();
+        let all = self.turns.now(|ledger| {
+            let all = ledger.state().containers();
+            let wanted = all.filter(|one| one.stands() || !one.links.is_empty());
             wanted
-                .map(|one| {
-                    (
-                        one.name.clone(),
-                        files.of(one),
-                        files.contents(state, one, &host),
-                    )
-                })
+                .map(|one| (one.id, one.name.clone()))
                 .collect::<Vec<_>>()
+        })?;
+        let refused = all.into_iter().filter_map(|(id, name)| {
+            let refused = self.rewrite_files(id, &host).err()?;
+            Some(format!("container {name}: {}", refused.sentence()))
         });
-        let contents = contents.await?;
-        let refused = blocking(move || {
-            let each = contents.iter().filter_map(|(name, paths, contents)| {
-                let refused = write_all(paths, contents).err()?;
-                Some(format!("container {name}: {}", refused.sentence()))
-            });
-            each.collect()
-        });
-        Ok(refused.await)
+        Ok(refused.collect())
     }
 
     /// The same after something went, which stale files must not call back: a refusal is only logged.
-    pub(super) async fn refresh_files_if_possible(&self, container: ContainerId) {
-        if let Err(error) = self.refresh_files(container).await {
+    pub(super) fn refresh_files_if_possible(&self, container: ContainerId) {
+        if let Err(error) = self.refresh_files(container) {
             tracing::warn!(container = %container.short(), error = %error.sentence(), "its files stay as they were");
         }
+    }
+}
+
+impl Engine {
+    /// As [`Hands::refresh_files`], off the async threads.
+    ///
+    /// # Errors
+    /// [`EngineError::File`] when a file cannot be written.
+    pub(super) async fn refresh_files(&self, container: ContainerId) -> Result<(), EngineError> {
+        self.at_work(move |hands| hands.refresh_files(container))
+            .await
+    }
+
+    /// As [`Hands::refresh_all_files`], off the async threads.
+    pub(super) async fn refresh_all_files(&self) -> Result<Vec<String>, EngineError> {
+        self.at_work(Hands::refresh_all_files).await
+    }
+
+    /// As [`Hands::refresh_files_if_possible`], off the async threads.
+    pub(super) async fn refresh_files_if_possible(&self, container: ContainerId) {
+        self.at_work(move |hands| hands.refresh_files_if_possible(container))
+            .await;
     }
 
     /// Removes the files of a container that is forgotten. That they are gone already is fine.
@@ -327,10 +354,12 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
 
 fn write_all(paths: &ContainerFiles, contents: &Contents) -> Result<(), EngineError> {
     let directory = paths.hosts.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory).map_err(|source| EngineError::File {
-        path: directory.to_owned(),
-        source,
-    })?;
+    if !directory.is_dir() {
+        fs::create_dir_all(directory).map_err(|source| EngineError::File {
+            path: directory.to_owned(),
+            source,
+        })?;
+    }
     write(&paths.hosts, &contents.hosts)?;
     write(&paths.resolv_conf, &contents.resolv_conf)?;
     write(&paths.hostname, &contents.hostname)

@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`attachments`] with [`described`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
@@ -26,6 +26,7 @@ mod described;
 mod detach;
 mod ending;
 mod forwarding;
+mod hands;
 mod hold;
 mod hops;
 mod host_ports;
@@ -78,6 +79,7 @@ use crate::ledger::Turns;
 use crate::state::State;
 use events::Events;
 use files::Files;
+use hands::Hands;
 use lanes::Lanes;
 use names::Names;
 use rules::Rules;
@@ -108,7 +110,7 @@ pub struct Engine {
     debts: Mutex<ports::Debts>,
     relays: relay::Relays,
     counts: Counts,
-    timings: timings::Timings,
+    timings: Arc<timings::Timings>,
     problems: Mutex<Vec<String>>,
     warnings: obstacles::Warnings,
     host: plan::HostWish,

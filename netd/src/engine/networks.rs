@@ -106,7 +106,7 @@ impl Engine {
     async fn establish_network(
         &self,
         network: &Network,
-        watch: &mut Stopwatch<'_>,
+        watch: &mut Stopwatch,
     ) -> Result<Arc<Network>, EngineError> {
         self.see_to_ipv6_forwarding(network).await?;
         let desired = KernelState {
@@ -182,7 +182,7 @@ impl Engine {
         let ops = diff(&KernelState::default(), &before, self.instance);
         self.apply(ops).await?;
         watch.lap(Part::Kernel);
-        self.depart(
+        self.hands().depart(
             vec![RulesetChange::RemoveNetwork(id)],
             Vec::new(),
             Vec::new(),

@@ -74,7 +74,7 @@ impl Engine {
             debts: Mutex::default(),
             relays: Default::default(),
             counts: Counts::default(),
-            timings: super::timings::Timings::default(),
+            timings: Arc::default(),
             problems: Mutex::default(),
             warnings: Default::default(),
             host,

@@ -4,6 +4,7 @@
 //! atomic addition, and what is read is at most an eighth too long.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -86,10 +87,10 @@ impl Default for Timings {
 
 impl Timings {
     /// Begins to time an operation.
-    pub(super) fn start(&self, operation: Operation) -> Stopwatch<'_> {
+    pub(super) fn start(self: &Arc<Self>, operation: Operation) -> Stopwatch {
         let now = Instant::now();
         Stopwatch {
-            timings: self,
+            timings: Arc::clone(self),
             operation,
             began: now,
             lap: now,
@@ -125,15 +126,15 @@ impl Timings {
     }
 }
 
-/// Times one operation, part by part.
-pub(super) struct Stopwatch<'a> {
-    timings: &'a Timings,
+/// Times one operation, part by part, on whatever threads it goes.
+pub(super) struct Stopwatch {
+    timings: Arc<Timings>,
     operation: Operation,
     began: Instant,
     lap: Instant,
 }
 
-impl Stopwatch<'_> {
+impl Stopwatch {
     /// What was done since the last lap was this part.
     pub(super) fn lap(&mut self, phase: Phase) {
         let now = Instant::now();

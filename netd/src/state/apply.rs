@@ -41,6 +41,7 @@ impl State {
                     self.runtime_ids.insert(runtime_id.clone(), container.id);
                 }
                 self.index_companion(container);
+                self.index_links(container);
                 self.containers
                     .insert(container.id, Arc::new(container.clone()));
             }
@@ -119,6 +120,7 @@ impl State {
         };
         self.container_names.remove(&before.name);
         self.unindex_companion(&before);
+        self.unindex_links(&before);
         if let Some(sandbox) = &before.sandbox {
             self.by_netns.remove(&sandbox.netns);
         }

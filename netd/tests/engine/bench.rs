@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use netd::config::{Options, Settings};
@@ -40,6 +41,8 @@ pub(crate) struct Disk {
     full: Arc<AtomicBool>,
     room: Arc<AtomicI64>,
     in_haste: Arc<AtomicBool>,
+    /// Who wrote, commit by commit.
+    pub(crate) writers: Arc<Mutex<Vec<ThreadId>>>,
     broken_promises: Arc<Mutex<Vec<String>>>,
 }
 
@@ -110,6 +113,8 @@ impl Journal for TestJournal {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let fuel = self.world.fuel();
         fuel.spend().map_err(|_| crashed())?;
+        let writer = std::thread::current().id();
+        self.disk.writers.lock().unwrap().push(writer);
         if !self.disk.has_room() {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
             return Err(StoreError::Database(rusqlite::Error::SqliteFailure(

@@ -10,6 +10,7 @@
 mod allow;
 mod attachments;
 mod bench;
+mod cost;
 mod crash;
 mod crowd;
 mod default_network;

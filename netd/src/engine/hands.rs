@@ -1,0 +1,77 @@
+//! The part of a flow that may block, in one piece: a thread that works through it costs one change of threads, where each
+//! step by itself would cost one.
+//!
+//! Lanes are taken before, and whatever has to be waited for, such as the firewall, stays outside.
+
+use std::sync::Arc;
+
+use netd_kernel::Kernel;
+use netd_model::Op;
+use netd_model::desired::FlowFilter;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use super::departures::Departures;
+use super::files::Files;
+use super::names::Names;
+use super::rules::Rules;
+use super::{Engine, EngineError};
+use crate::ledger::Turns;
+
+/// All that such a part needs of the engine.
+pub(super) struct Hands {
+    pub(super) turns: Turns,
+    pub(super) kernel: Arc<dyn Kernel>,
+    pub(super) rules: Rules,
+    pub(super) names: Arc<Names>,
+    pub(super) files: Arc<Files>,
+    pub(super) departures: Arc<Departures>,
+    pub(super) leftovers: Arc<Notify>,
+}
+
+impl Engine {
+    /// What blocking work needs of the engine.
+    pub(super) fn hands(&self) -> Hands {
+        Hands {
+            turns: self.turns.clone(),
+            kernel: Arc::clone(&self.kernel),
+            rules: self.rules.clone(),
+            names: Arc::clone(&self.names),
+            files: Arc::clone(&self.files),
+            departures: Arc::clone(&self.departures),
+            leftovers: Arc::clone(&self.leftovers),
+        }
+    }
+
+    /// Does blocking work off the async threads.
+    pub(super) async fn at_work<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Hands) -> R + Send + 'static,
+    ) -> R {
+        let hands = self.hands();
+        match spawn_blocking(move || work(&hands)).await {
+            Ok(result) => result,
+            // A panic in there is a bug; it goes on where it can be seen.
+            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+        }
+    }
+}
+
+impl Hands {
+    /// Makes steps of the kernel.
+    pub(super) fn apply(&self, ops: &[Op]) -> Result<(), EngineError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        Ok(self.kernel.apply(ops)?)
+    }
+
+    /// As [`Engine::forget_flows`].
+    pub(super) fn forget_flows(&self, filters: Vec<FlowFilter>) {
+        for filter in filters {
+            if let Err(error) = self.kernel.apply(&[Op::ForgetFlows(filter)]) {
+                tracing::warn!(%error, "stale flows may go on for a while");
+            }
+        }
+    }
+}
