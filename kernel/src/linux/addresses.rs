@@ -142,16 +142,23 @@ pub(super) fn remove(session: &mut Session, on: LinkAddress) -> io::Result<()> {
 
 /// Removes all addresses of a link, in one system call.
 pub(super) fn clear(session: &mut Session, index: u32) -> io::Result<()> {
-    let all = all(session, Some(index))?.into_iter();
-    let gone = all.map(|on| (RouteNetlinkMessage::DelAddress(message(on)), 0));
-    for answer in session.requests(gone.collect())? {
-        match answer {
-            // The kernel removes others with the first one of their subnet.
-            Err(error) if errno(&error) == Some(libc::EADDRNOTAVAIL) => {}
-            other => other?,
-        }
+    let all = all(session, Some(index))?;
+    let answers = session.requests(removals(&all))?;
+    answers.into_iter().try_for_each(removed)
+}
+
+/// Requests that remove addresses; [`removed`] says what an answer means.
+pub(super) fn removals(all: &[LinkAddress]) -> Vec<(RouteNetlinkMessage, u16)> {
+    let remove = |on: &LinkAddress| (RouteNetlinkMessage::DelAddress(message(*on)), 0);
+    all.iter().map(remove).collect()
+}
+
+/// The kernel removes others with the first one of their subnet, so one that is gone counts as removed.
+pub(super) fn removed(answer: io::Result<()>) -> io::Result<()> {
+    match answer {
+        Err(error) if errno(&error) == Some(libc::EADDRNOTAVAIL) => Ok(()),
+        other => other,
     }
-    Ok(())
 }
 
 /// Addresses of the link `index` among `all`. Of the link-local ones only those that are wished for: the kernel gives

@@ -331,11 +331,17 @@ pub(super) fn leave_bridge(index: u32) -> RouteNetlinkMessage {
 
 /// Requests that set the link `index` down and then give it another name, which older kernels refuse while it is up.
 pub(super) fn lay_down(index: u32, name: &IfName) -> [RouteNetlinkMessage; 2] {
-    let change = || LinkUnspec::new_with_index(index);
-    [
-        RouteNetlinkMessage::SetLink(change().down().build()),
-        RouteNetlinkMessage::SetLink(change().name(name.as_str()).build()),
-    ]
+    let down = LinkUnspec::new_with_index(index).down().build();
+    [RouteNetlinkMessage::SetLink(down), rename(index, name)]
+}
+
+/// Request that gives the link `index` another name.
+pub(super) fn rename(index: u32, name: &IfName) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::SetLink(
+        LinkUnspec::new_with_index(index)
+            .name(name.as_str())
+            .build(),
+    )
 }
 
 /// The ports of the bridge `index`.
