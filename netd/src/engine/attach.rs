@@ -13,9 +13,10 @@ use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
     Alias, Container, ContainerId, ContainerRoute, Endpoint, EndpointId, IfName, LinkLocal, Mac,
-    NetworkId, Phase, PublishRequest, RuntimeId, Sandbox,
+    NetworkId, Op, Phase, PublishRequest, RuntimeId, Sandbox,
 };
 
+use super::beside::Beside;
 use super::hold::stale_flows;
 use super::intent::{Intent, Subject, intend};
 use super::names::wants_names;
@@ -261,11 +262,19 @@ impl Hands {
             Ok::<_, EngineError>((ops, stale_flows(&record.ports)))
         })??;
         watch.lap(Part::Resolver);
-        // The files say what the record says; a failure takes both back.
-        let made = self
-            .apply(&ops)
-            .map_err(without_step)
-            .and_then(|()| self.refresh_files(container));
+        // The files say what the record says, and the redirection is nobody's but the sandbox's: both are made beside. A
+        // failure takes all back.
+        let (redirect, ops) = ops
+            .into_iter()
+            .partition::<Vec<Op>, _>(|op| matches!(op, Op::RedirectDns { .. }));
+        let hands = self.clone();
+        let beside = Beside::begin(move || {
+            hands
+                .apply(&redirect)
+                .and_then(|()| hands.refresh_files(container))
+        });
+        let made = self.apply(&ops).map_err(without_step);
+        let made = made.and(beside.end());
         watch.lap(Part::Kernel);
         if made.is_ok() {
             self.forget_flows(stale);

@@ -19,6 +19,7 @@ use super::{Engine, EngineError};
 use crate::ledger::Turns;
 
 /// All that such a part needs of the engine.
+#[derive(Clone)]
 pub(super) struct Hands {
     pub(super) turns: Turns,
     pub(super) kernel: Arc<dyn Kernel>,

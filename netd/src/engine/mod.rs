@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`attachments`] with [`described`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
@@ -18,6 +18,7 @@ mod timings;
 mod allow;
 mod attach;
 mod attachments;
+mod beside;
 mod choose;
 mod companions;
 mod containers;
