@@ -113,8 +113,7 @@ impl Journal for TestJournal {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let fuel = self.world.fuel();
         fuel.spend().map_err(|_| crashed())?;
-        let writer = std::thread::current().id();
-        self.disk.writers.lock().unwrap().push(writer);
+        (self.disk.writers.lock().unwrap()).push(std::thread::current().id());
         if !self.disk.has_room() {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
             return Err(StoreError::Database(rusqlite::Error::SqliteFailure(
