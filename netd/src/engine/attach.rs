@@ -262,17 +262,21 @@ impl Hands {
             Ok::<_, EngineError>((ops, stale_flows(&record.ports)))
         })??;
         watch.lap(Part::Resolver);
-        // The files say what the record says, and the redirection is nobody's but the sandbox's: both are made beside. A
-        // failure takes all back.
+        // The files say what the record says, and the redirection is nobody's but the sandbox's: both are made beside, if
+        // there is a processor for it. A failure takes all back.
         let (redirect, ops) = ops
             .into_iter()
             .partition::<Vec<Op>, _>(|op| matches!(op, Op::RedirectDns { .. }));
         let hands = self.clone();
-        let beside = Beside::begin(move || {
+        let beside = Beside::new(move || {
             hands
                 .apply(&redirect)
                 .and_then(|()| hands.refresh_files(container))
         });
+        let beside = match self.workers.have_room() {
+            true => beside.hand_over(),
+            false => beside,
+        };
         let made = self.apply(&ops).map_err(without_step);
         let made = made.and(beside.end());
         watch.lap(Part::Kernel);

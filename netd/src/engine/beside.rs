@@ -23,15 +23,19 @@ enum Stage<T> {
 }
 
 impl<T: Send + 'static> Beside<T> {
-    /// Hands work over. Called on a thread of the runtime.
-    pub(super) fn begin(work: impl FnOnce() -> T + Send + 'static) -> Self {
-        let shared = Arc::new(Shared {
+    /// Work that its owner will do, unless it is handed over before.
+    pub(super) fn new(work: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self(Arc::new(Shared {
             stage: Mutex::new(Stage::Waits(Box::new(work))),
             done: Condvar::new(),
-        });
-        let helper = Arc::clone(&shared);
+        }))
+    }
+
+    /// Hands it over. Called on a thread of the runtime.
+    pub(super) fn hand_over(self) -> Self {
+        let helper = Arc::clone(&self.0);
         drop(spawn_blocking(move || helper.run()));
-        Self(shared)
+        self
     }
 
     /// What came of it.
@@ -87,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_done_beside_is_done_once() {
-        let numbers = (0..100).map(|number| Beside::begin(move || number));
+        let numbers = (0..100).map(|number| Beside::new(move || number).hand_over());
         let ended = numbers.map(Beside::end);
         assert_eq!(ended.sum::<i32>(), 4950);
     }
@@ -100,15 +104,21 @@ mod tests {
             .build()
             .unwrap();
         let ended = runtime.block_on(async {
-            let only = spawn_blocking(|| Beside::begin(|| 7).end());
+            let only = spawn_blocking(|| Beside::new(|| 7).hand_over().end());
             tokio::time::timeout(Duration::from_secs(20), only).await
         });
         assert_eq!(ended.expect("no thread waits for itself").unwrap(), 7);
     }
 
+    #[test]
+    fn its_owner_does_what_is_not_handed_over() {
+        let here = thread::current().id();
+        assert!(Beside::new(move || thread::current().id() == here).end());
+    }
+
     #[tokio::test]
     async fn a_panic_goes_on_where_it_can_be_seen() {
-        let work = Beside::begin(|| panic!("a fault"));
+        let work = Beside::new(|| panic!("a fault")).hand_over();
         assert!(catch_unwind(AssertUnwindSafe(|| work.end())).is_err());
     }
 }

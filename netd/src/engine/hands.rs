@@ -3,7 +3,10 @@
 //!
 //! Lanes are taken before, and whatever has to be waited for, such as the firewall, stays outside.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 
 use netd_kernel::Kernel;
 use netd_model::Op;
@@ -28,6 +31,44 @@ pub(super) struct Hands {
     pub(super) files: Arc<Files>,
     pub(super) departures: Arc<Departures>,
     pub(super) leftovers: Arc<Notify>,
+    pub(super) workers: Arc<Workers>,
+}
+
+/// How many pieces of blocking work go on, beside how many this machine can do at once.
+#[derive(Debug)]
+pub(super) struct Workers {
+    busy: AtomicUsize,
+    processors: usize,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self {
+            busy: AtomicUsize::new(0),
+            processors: available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+}
+
+impl Workers {
+    fn enter(self: &Arc<Self>) -> Working {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Working(Arc::clone(self))
+    }
+
+    /// True if there is a second processor for each piece of work: else to share one out costs more than it saves.
+    pub(super) fn have_room(&self) -> bool {
+        2 * self.busy.load(Ordering::Relaxed) <= self.processors
+    }
+}
+
+/// One piece of work, until it is dropped.
+struct Working(Arc<Workers>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Engine {
@@ -41,6 +82,7 @@ impl Engine {
             files: Arc::clone(&self.files),
             departures: Arc::clone(&self.departures),
             leftovers: Arc::clone(&self.leftovers),
+            workers: Arc::clone(&self.workers),
         }
     }
 
@@ -50,7 +92,11 @@ impl Engine {
         work: impl FnOnce(&Hands) -> R + Send + 'static,
     ) -> R {
         let hands = self.hands();
-        match spawn_blocking(move || work(&hands)).await {
+        let work = move || {
+            let _working = hands.workers.enter();
+            work(&hands)
+        };
+        match spawn_blocking(work).await {
             Ok(result) => result,
             // A panic in there is a bug; it goes on where it can be seen.
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),
@@ -74,5 +120,24 @@ impl Hands {
                 tracing::warn!(%error, "stale flows may go on for a while");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_while_each_could_have_two_processors() {
+        let workers = Arc::new(Workers {
+            busy: AtomicUsize::new(0),
+            processors: 4,
+        });
+        let mut working: Vec<Working> = (0..2).map(|_| workers.enter()).collect();
+        assert!(workers.have_room());
+        working.push(workers.enter());
+        assert!(!workers.have_room());
+        working.pop();
+        assert!(workers.have_room());
     }
 }

@@ -108,6 +108,7 @@ pub struct Engine {
     /// Rung when something is left to do that a full reconcile will find.
     leftovers: Arc<Notify>,
     departures: Arc<departures::Departures>,
+    workers: Arc<hands::Workers>,
     debts: Mutex<ports::Debts>,
     relays: relay::Relays,
     counts: Counts,

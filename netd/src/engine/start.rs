@@ -71,6 +71,7 @@ impl Engine {
             describing: tokio::sync::Mutex::default(),
             leftovers: Arc::new(Notify::new()),
             departures: Arc::default(),
+            workers: Arc::default(),
             debts: Mutex::default(),
             relays: Default::default(),
             counts: Counts::default(),
