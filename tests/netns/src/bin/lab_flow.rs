@@ -1,19 +1,19 @@
 //! Numbered packets at a fixed rate, counted on both sides.
 //!
-//! `lab-flow answer PORT` answers each number with itself and with how many it has had from this peer, over UDP and TCP.
+//! `lab-flow answer PORT` answers each number with itself and with how many it has had of this flow, over UDP and TCP.
 //! `lab-flow ask udp|tcp ADDRESS:PORT RATE STOP_FILE` sends numbers, RATE a second, until STOP_FILE is there; then it
 //! prints how many it sent, how many answers came, how many the other side had, and the longest time without an answer.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Error, Result, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long answers may take after the last number was sent, over UDP and over TCP, which waits longer each time that it sends
-/// again in vain.
-const STRAGGLERS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+/// How long answers may take after the last number was sent, over UDP and over TCP. On a busy machine a process may wait for
+/// seconds until it may read what its socket holds; TCP also waits longer each time that it sends again in vain.
+const STRAGGLERS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(10));
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -45,15 +45,17 @@ fn answer(port: u16) -> Result<()> {
         }
     });
     let socket = UdpSocket::bind(("0.0.0.0", port))?;
-    let mut seen: BTreeMap<SocketAddr, u64> = BTreeMap::new();
+    // By the name of a flow, since a later one may have the address and port of an earlier one.
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut buffer = [0; 256];
     loop {
         let (length, peer) = socket.recv_from(&mut buffer)?;
-        let count = seen.entry(peer).or_default();
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        let (number, flow) = text.split_once(' ').unwrap_or((&text, ""));
+        let count = seen.entry(flow.to_owned()).or_default();
         *count += 1;
-        let number = String::from_utf8_lossy(&buffer[..length]);
         // Who cannot be answered counts it as lost.
-        let _ = socket.send_to(format!("{} {count}\n", number.trim()).as_bytes(), peer);
+        let _ = socket.send_to(format!("{number} {count}\n").as_bytes(), peer);
     }
 }
 
@@ -140,7 +142,8 @@ fn ask_udp(target: &str, pace: &Pace<'_>) -> Result<()> {
             }
         }
     });
-    let sent = pace.keep(|number| _ = socket.send(number.to_string().as_bytes()));
+    let flow = pace.stop.display();
+    let sent = pace.keep(|number| _ = socket.send(format!("{number} {flow}").as_bytes()));
     answers.report(sent, STRAGGLERS.0)
 }
 

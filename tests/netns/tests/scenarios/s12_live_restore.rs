@@ -119,7 +119,7 @@ impl Stage {
         let flows = self.flows();
         calamity(&self.lab);
         self.some_packets();
-        let again = self.sent_again();
+        self.nothing_was_sent_again();
         let reports = Flow::stop_all(flows);
         let lost: u64 = reports
             .iter()
@@ -131,7 +131,20 @@ impl Stage {
                 let _ = report.lossless();
             }
         }
-        assert!(again.is_empty(), "sent twice: {again:?}");
+    }
+
+    /// On a busy machine much is sent twice on a suspicion, and the other side's report of it is on its way for a moment.
+    fn nothing_was_sent_again(&self) {
+        eventually(
+            "every segment sent twice to be reported as duplicate",
+            || {
+                let again = self.sent_again();
+                if !again.is_empty() {
+                    println!("sent twice so far: {again:?}");
+                }
+                again.is_empty().then_some(())
+            },
+        );
     }
 }
 
