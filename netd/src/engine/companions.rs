@@ -14,11 +14,11 @@ use netd_model::{
     PublishedPort, Supervisor,
 };
 
-use super::containers::Facts;
 use super::ending::Ending;
 use super::hold::stale_flows;
 use super::host_ports::{self, Avoid, Publisher};
 use super::ports::Publication;
+use super::register::Facts;
 use super::{Engine, EngineError, Wish};
 use crate::ledger::Ledger;
 use crate::state::State;

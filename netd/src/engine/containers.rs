@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use netd_kernel::{AdoptError, NetnsHandle};
-use netd_model::container::{DnsSettings, Link, Supervisor};
+use netd_model::container::DnsSettings;
 use netd_model::{
-    Alias, Container, ContainerId, ContainerName, ContainerState, Endpoint, Hostname,
-    NamespaceMode, NetnsId, NetworkId, RuntimeId, Sandbox,
+    Container, ContainerId, ContainerName, ContainerState, Hostname, NamespaceMode, NetnsId,
+    NetworkId, RuntimeId,
 };
 
-use super::place::{self, Place};
-use super::{Engine, EngineError, Wish, companions, random};
-use crate::ledger::Ledger;
-use crate::state::State;
+use super::place::Place;
+use super::register::{Enrolled, Facts, register};
+use super::{Engine, EngineError, Wish, random};
 use crate::store::Change;
 
 /// A container that a caller wants known and connected.
@@ -226,148 +224,4 @@ impl Engine {
         })
         .await
     }
-}
-
-/// What was found out about a new container.
-pub(super) struct Facts {
-    pub(super) id: ContainerId,
-    namespace: NamespaceMode,
-    joined: Option<NetnsId>,
-    sandbox: Option<Sandbox>,
-    pub(super) supervisor: Option<Supervisor>,
-}
-
-impl Facts {
-    fn shares(&self) -> Option<ContainerId> {
-        match self.namespace {
-            NamespaceMode::Container(owner) => Some(owner),
-            NamespaceMode::Private | NamespaceMode::Host => None,
-        }
-    }
-}
-
-/// Whether a container that was handed over is a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Enrolled {
-    /// Its record was written.
-    New,
-    /// Its record was written, and it is back in the namespace that was kept for it.
-    Returned,
-    /// This one runs under the name, in the namespace.
-    Known(ContainerId),
-}
-
-fn register(ledger: &mut Ledger, new: NewContainer, facts: Facts) -> Result<Enrolled, EngineError> {
-    let state = ledger.state();
-    let id = facts.id;
-    let netns = |sandbox: &Option<Sandbox>| sandbox.as_ref().map(|sandbox| sandbox.netns);
-    let same = |present: &&Arc<Container>| {
-        !present.has_ended()
-            && facts.sandbox.is_some()
-            && netns(&present.sandbox) == netns(&facts.sandbox)
-    };
-    let named = new
-        .name
-        .as_ref()
-        .and_then(|name| state.container_named(name));
-    // A runtime means the container that it handed over itself, whatever that is called.
-    let meant = match &new.runtime_id {
-        Some(id) => state.container_of_runtime(id),
-        None => named,
-    };
-    if let Some(present) = meant.filter(same) {
-        return Ok(Enrolled::Known(present.id));
-    }
-    let name = match new.name {
-        Some(name) => name,
-        None => ContainerName::new(&id.short())?,
-    };
-    let in_the_way = |container: &&Arc<Container>| !container.has_ended() || container.id != id;
-    if let Some(present) = state
-        .container_named(&name)
-        .or(state.container(id))
-        .or(meant)
-        .filter(in_the_way)
-    {
-        return Err(EngineError::ContainerExists {
-            name: present.name.clone(),
-            id: present.id.short(),
-        });
-    }
-    let kept = state.container(id).filter(|record| record.is_kept());
-    let returns = kept.is_some_and(|kept| {
-        facts.namespace == NamespaceMode::Private && kept.netns() == netns(&facts.sandbox)
-    });
-    if let Some(kept) = kept.filter(|_| !returns) {
-        return Err(companions::kept(state, kept));
-    }
-    if let Some(sandbox) = &facts.sandbox
-        && let Some(holder) = state.container_in(sandbox.netns)
-        && !returns
-    {
-        return Err(EngineError::NamespaceKnown {
-            netns: sandbox.netns.to_string(),
-            holder: holder.name.clone(),
-        });
-    }
-    let joined = match facts.shares() {
-        Some(owner) => place::joinable(state, owner, facts.joined)?,
-        None => None,
-    };
-    let hostname = match new.hostname {
-        Some(hostname) => hostname,
-        None => Hostname::new(&id.short())?,
-    };
-    let before = state
-        .container(id)
-        .map(|record| Box::new(Container::clone(record)));
-    let places = match returns {
-        true => state
-            .endpoints_of(id)
-            .iter()
-            .map(|place| Endpoint::clone(place))
-            .collect(),
-        false => Vec::new(),
-    };
-    let dns_port = kept.and_then(|kept| kept.sandbox.as_ref()?.dns_port);
-    let container = Container {
-        id,
-        name,
-        hostname,
-        created: Timestamp::now(),
-        namespace: facts.namespace,
-        sandbox: facts.sandbox.map(|sandbox| Sandbox {
-            dns_port,
-            ..sandbox
-        }),
-        joined,
-        state: ContainerState::Starting { before, places },
-        command: new.command,
-        supervisor: facts.supervisor,
-        links: links(state, &new.links)?,
-        dns: new.dns,
-        auto_remove: new.auto_remove,
-        labels: new.labels,
-        runtime_id: new.runtime_id,
-    };
-    ledger.commit(&[Change::PutContainer(container)])?;
-    Ok(if returns {
-        Enrolled::Returned
-    } else {
-        Enrolled::New
-    })
-}
-
-fn links(state: &State, given: &[String]) -> Result<Vec<Link>, EngineError> {
-    let link = |text: &String| {
-        let (target, alias) = text.split_once(':').unwrap_or((text, text));
-        let target = state
-            .find_container(target)
-            .map_err(|error| EngineError::container_lookup(target, error))?;
-        Ok(Link {
-            target: target.id,
-            alias: Alias::new(alias)?,
-        })
-    };
-    given.iter().map(link).collect()
 }

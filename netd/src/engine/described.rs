@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use netd_api::NetworkRequest;
+use netd_api::{NetworkRequest, PoolRequest};
 use netd_model::{Network, Phase, PoolSpec};
 
 use super::{Engine, EngineError, RuntimeError};
@@ -110,11 +110,34 @@ fn difference(network: &Network, request: &NetworkRequest) -> Option<(String, St
         let driver = network.driver.name();
         return Some((format!("driver {driver}"), "driver bridge".to_owned()));
     }
-    for pool in &request.pools {
+    if let Some(difference) = difference_of_pools(&network.pools, &request.pools) {
+        return Some(difference);
+    }
+    if network.policy.internal != request.internal {
+        let shown = |internal: bool| format!("internal {internal}");
+        return Some((shown(network.policy.internal), shown(request.internal)));
+    }
+    if network.options != request.options {
+        let shown = |options: &std::collections::BTreeMap<String, String>| match options.is_empty()
+        {
+            true => "no options".to_owned(),
+            false => {
+                let each = options.iter().map(|(key, value)| format!("{key}={value}"));
+                format!("options {}", each.collect::<Vec<_>>().join(" "))
+            }
+        };
+        return Some((shown(&network.options), shown(&request.options)));
+    }
+    None
+}
+
+/// As [`difference`], of the subnets. One that the daemon may choose contradicts nothing.
+fn difference_of_pools(has: &[PoolSpec], described: &[PoolRequest]) -> Option<(String, String)> {
+    for pool in described {
         let Some(subnet) = pool.subnet else { continue };
-        let there = network.pools.iter().find(|there| there.subnet == subnet);
+        let there = has.iter().find(|there| there.subnet == subnet);
         let Some(there) = there else {
-            return Some((subnets(&network.pools), format!("subnet {subnet}")));
+            return Some((subnets(has), format!("subnet {subnet}")));
         };
         if pool.gateway.is_some_and(|gateway| gateway != there.gateway) {
             let asked = pool.gateway.map(|gateway| gateway.to_string());
@@ -132,29 +155,11 @@ fn difference(network: &Network, request: &NetworkRequest) -> Option<(String, St
             return Some((shown(there.range), shown(pool.range)));
         }
     }
-    let all_named = request.pools.iter().all(|pool| pool.subnet.is_some());
-    if all_named && !request.pools.is_empty() && request.pools.len() != network.pools.len() {
-        let described = request.pools.iter().filter_map(|pool| pool.subnet);
-        let described: Vec<_> = described.map(|subnet| subnet.to_string()).collect();
-        return Some((
-            subnets(&network.pools),
-            format!("subnet {}", described.join(" and ")),
-        ));
-    }
-    if network.policy.internal != request.internal {
-        let shown = |internal: bool| format!("internal {internal}");
-        return Some((shown(network.policy.internal), shown(request.internal)));
-    }
-    if network.options != request.options {
-        let shown = |options: &std::collections::BTreeMap<String, String>| match options.is_empty()
-        {
-            true => "no options".to_owned(),
-            false => {
-                let each = options.iter().map(|(key, value)| format!("{key}={value}"));
-                format!("options {}", each.collect::<Vec<_>>().join(" "))
-            }
-        };
-        return Some((shown(&network.options), shown(&request.options)));
+    let all_named = described.iter().all(|pool| pool.subnet.is_some());
+    if all_named && !described.is_empty() && described.len() != has.len() {
+        let asked = described.iter().filter_map(|pool| pool.subnet);
+        let asked: Vec<_> = asked.map(|subnet| subnet.to_string()).collect();
+        return Some((subnets(has), format!("subnet {}", asked.join(" and "))));
     }
     None
 }

@@ -52,6 +52,7 @@ mod names;
 mod builtin;
 mod reconcile;
 mod recover;
+mod register;
 mod start;
 mod stop;
 mod watch;
