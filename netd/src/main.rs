@@ -26,6 +26,8 @@ use nix::unistd::geteuid;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing::Level;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Read if it is there and no other file is named.
 const CONFIG_FILE: &str = "/etc/netd/daemon.json";
@@ -138,9 +140,15 @@ fn write_manual(directory: &Path) -> anyhow::Result<()> {
 }
 
 fn start_log(settings: &Settings) {
+    // The parts of requests are spans of level debug; how long each took is told when it closes.
+    let spans = match settings.log_level {
+        Level::DEBUG | Level::TRACE => FmtSpan::CLOSE,
+        _ => FmtSpan::NONE,
+    };
     let log = tracing_subscriber::fmt()
         .with_max_level(settings.log_level)
         .with_target(false)
+        .with_span_events(spans)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr);
     match settings.log_format {

@@ -20,7 +20,7 @@ use super::beside::Beside;
 use super::hold::stale_flows;
 use super::intent::{Intent, Subject, intend};
 use super::names::wants_names;
-use super::timings::{Operation, Phase as Part, Stopwatch};
+use super::timings::{About, Operation, Phase as Part, Stopwatch};
 use super::{Engine, EngineError, Hands, plan, random};
 use crate::state::State;
 use crate::store::Change;
@@ -71,10 +71,16 @@ impl Engine {
         container: ContainerId,
         wish: Wish,
     ) -> Result<Arc<Endpoint>, EngineError> {
-        let mut watch = self.timings.start(Operation::Attach);
-        let _network = self.networks.shared(network).await;
-        watch.lap(Part::Wait);
         let id = EndpointId::from_bytes(random()?);
+        let mut watch = self.timings.start(Operation::Attach);
+        let about = About {
+            container: Some(container),
+            network: Some(network),
+            endpoint: Some(id),
+        };
+        self.describe(watch.span(), about);
+        let lane = self.networks.shared(network);
+        let _network = watch.part_async(Part::Wait, lane).await;
         let requests = wish.ports.clone();
         let begin = move |hands: &Hands| {
             let begun = hands.begin((id, network, container), wish, &mut watch);
@@ -124,15 +130,16 @@ impl Engine {
         watch: &mut Stopwatch,
     ) -> Result<(), EngineError> {
         let id = endpoint.id;
-        self.hold_ports(id, requests, &[]).await?;
-        watch.lap(Part::Ports);
-        if has_rules(endpoint, requests) {
-            let rules = self.look(move |state| plan::port_rules(state, id)).await?;
-            self.rules.change(rules).await?;
-        }
-        self.departures.wait_for(&addresses(endpoint)).await?;
-        watch.lap(Part::Firewall);
-        Ok(())
+        let held = self.hold_ports(id, requests, &[]);
+        watch.part_async(Part::Ports, held).await?;
+        let admitted = async {
+            if has_rules(endpoint, requests) {
+                let rules = self.look(move |state| plan::port_rules(state, id)).await?;
+                self.rules.change(rules).await?;
+            }
+            self.departures.wait_for(&addresses(endpoint)).await
+        };
+        watch.part_async(Part::Firewall, admitted).await
     }
 
     /// Opens the sockets of the embedded resolver inside a container's sandbox, once it is on a network with names.
@@ -152,41 +159,6 @@ impl Engine {
             })?
         })
         .await
-    }
-
-    pub(super) async fn tell_of(
-        &self,
-        endpoint: &Endpoint,
-        action: &'static str,
-    ) -> Result<(), EngineError> {
-        let (network, container) = (endpoint.network, endpoint.container);
-        let found = self.look(move |state| {
-            Some((
-                state.network(network)?.clone(),
-                state.container(container)?.clone(),
-            ))
-        });
-        if let Some((network, container)) = found.await? {
-            let addresses: Vec<String> = endpoint
-                .leases
-                .iter()
-                .map(|lease| lease.address.to_string())
-                .collect();
-            let mut facts = vec![
-                ("container", container.name.to_string()),
-                ("container_id", container.id.to_string()),
-            ];
-            if !addresses.is_empty() {
-                facts.push(("address", addresses.join(" ")));
-            }
-            self.events.tell(
-                "network",
-                action,
-                (network.id.to_string(), network.name.to_string()),
-                &facts,
-            );
-        }
-        Ok(())
     }
 }
 
@@ -211,19 +183,20 @@ impl Hands {
         wish: Wish,
         watch: &mut Stopwatch,
     ) -> Result<Begun, EngineError> {
-        let subject = Subject {
-            id,
-            network,
-            container,
-            present: self.present_inside(container)?,
-        };
         let requests = wish.ports.clone();
-        let intent = self.turns.now(|ledger| intend(ledger, &subject, wish))??;
+        let intent = watch.part(Part::Intent, || {
+            let subject = Subject {
+                id,
+                network,
+                container,
+                present: self.present_inside(container)?,
+            };
+            self.turns.now(|ledger| intend(ledger, &subject, wish))?
+        })?;
         let (endpoint, before) = match intent {
             Intent::Already(endpoint) => return Ok(Begun::Already(endpoint)),
             Intent::Fresh { endpoint, before } => (endpoint, before),
         };
-        watch.lap(Part::Intent);
         let busy = self.departures.busy(&addresses(&endpoint));
         if has_rules(&endpoint, &requests) || busy.is_some() {
             return Ok(Begun::Waits { endpoint, before });
@@ -251,17 +224,30 @@ impl Hands {
         before: &KernelState,
         watch: &mut Stopwatch,
     ) -> Result<Arc<Endpoint>, EngineError> {
-        let sockets = self.resolver_sockets(container)?;
-        let port = sockets.as_ref().map(|sockets| sockets.port);
-        let (ops, stale) = self.turns.now(|ledger| {
-            let (record, wanted) = planned(ledger.state(), (id, container), port)?;
-            if let (Some(sockets), Some(known)) = (sockets, ledger.state().container(container)) {
-                self.names.serve(ledger.state(), known, sockets)?;
-            }
-            let ops = diff(&wanted, before, ledger.state().instance());
-            Ok::<_, EngineError>((ops, stale_flows(&record.ports)))
-        })??;
-        watch.lap(Part::Resolver);
+        let (port, ops, stale) = watch.part(Part::Resolver, || {
+            let sockets = self.resolver_sockets(container)?;
+            let port = sockets.as_ref().map(|sockets| sockets.port);
+            self.turns.now(|ledger| {
+                let (record, wanted) = planned(ledger.state(), (id, container), port)?;
+                if let (Some(sockets), Some(known)) = (sockets, ledger.state().container(container))
+                {
+                    self.names.serve(ledger.state(), known, sockets)?;
+                }
+                let ops = diff(&wanted, before, ledger.state().instance());
+                Ok::<_, EngineError>((port, ops, stale_flows(&record.ports)))
+            })?
+        })?;
+        let made = watch.part(Part::Kernel, || self.make(container, ops));
+        if made.is_ok() {
+            watch.part(Part::Flows, || self.forget_flows(stale));
+        }
+        watch.part(Part::Outcome, || {
+            self.acknowledge((id, container), port, made)
+        })
+    }
+
+    /// Makes the steps of an attach, and beside them the container's files.
+    fn make(&self, container: ContainerId, ops: Vec<Op>) -> Result<(), EngineError> {
         // The files say what the record says, and the redirection is nobody's but the sandbox's: both are made beside, if
         // there is a processor for it. A failure takes all back.
         let (redirect, ops) = ops
@@ -278,13 +264,17 @@ impl Hands {
             false => beside,
         };
         let made = self.apply(&ops).map_err(without_step);
-        let made = made.and(beside.end());
-        watch.lap(Part::Kernel);
-        if made.is_ok() {
-            self.forget_flows(stale);
-            watch.lap(Part::Flows);
-        }
-        let outcome = self.turns.now(|ledger| {
+        made.and(beside.end())
+    }
+
+    /// Writes down what came of an attach whose resolver listens on `port`.
+    fn acknowledge(
+        &self,
+        (id, container): (EndpointId, ContainerId),
+        port: Option<u16>,
+        made: Result<(), EngineError>,
+    ) -> Result<Arc<Endpoint>, EngineError> {
+        self.turns.now(|ledger| {
             let moved = port.and_then(|port| moved(ledger.state(), container, port));
             let mut changes: Vec<Change> = moved.into_iter().map(Change::PutContainer).collect();
             if let Err(error) = made {
@@ -303,9 +293,7 @@ impl Hands {
             self.names.publish_endpoint(ledger.state(), &attached);
             self.names.publish_view(ledger.state(), attached.container);
             Ok(Arc::new(attached))
-        })?;
-        watch.lap(Part::Outcome);
-        outcome
+        })?
     }
 
     /// Opens the resolver's sockets inside a container's sandbox, if names are to be served there and are not yet.

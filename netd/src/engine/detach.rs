@@ -13,7 +13,7 @@ use netd_model::{
     Container, ContainerId, ContainerState, Endpoint, EndpointId, NetworkId, Op, Phase,
 };
 
-use super::timings::{Operation, Phase as Part, Stopwatch};
+use super::timings::{About, Operation, Phase as Part, Stopwatch};
 use super::{Engine, EngineError, Hands, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -80,6 +80,15 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let wanted = ids.to_vec();
         let watch = self.timings.start(Operation::Detach);
+        let about = About {
+            container: Some(container),
+            network: None,
+            endpoint: match ids {
+                [only] => Some(*only),
+                _ => None,
+            },
+        };
+        self.describe(watch.span(), about);
         let dissolved = self
             .at_work(move |hands| hands.dissolve(container, &wanted, watch))
             .await;
@@ -104,15 +113,15 @@ impl Hands {
         ids: &[EndpointId],
         mut watch: Stopwatch,
     ) -> Result<(), EngineError> {
-        let (endpoints, ops) = self
-            .turns
-            .now(|ledger| intend_end(ledger, container, ids, &self.names))??;
-        watch.lap(Part::Intent);
-        self.apply(&ops)?;
-        watch.lap(Part::Kernel);
-        self.part_with(&endpoints);
-        self.forget(container, &endpoints)?;
-        watch.lap(Part::Outcome);
+        let (endpoints, ops) = watch.part(Part::Intent, || {
+            self.turns
+                .now(|ledger| intend_end(ledger, container, ids, &self.names))
+        })??;
+        watch.part(Part::Kernel, || self.apply(&ops))?;
+        watch.part(Part::Outcome, || {
+            self.part_with(&endpoints);
+            self.forget(container, &endpoints)
+        })?;
         watch.end();
         Ok(())
     }

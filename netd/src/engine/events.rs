@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use netd_api::Event;
+use netd_model::Endpoint;
 use tokio::sync::broadcast;
+
+use super::{Engine, EngineError};
 
 /// How many events a listener may be behind.
 const BACKLOG: usize = 1024;
@@ -54,6 +57,44 @@ impl Events {
         };
         // An error says that nobody listens.
         let _ = self.listeners.send(event);
+    }
+}
+
+impl Engine {
+    /// Tells that a container joined or left a network.
+    pub(super) async fn tell_of(
+        &self,
+        endpoint: &Endpoint,
+        action: &'static str,
+    ) -> Result<(), EngineError> {
+        let (network, container) = (endpoint.network, endpoint.container);
+        let found = self.look(move |state| {
+            Some((
+                state.network(network)?.clone(),
+                state.container(container)?.clone(),
+            ))
+        });
+        if let Some((network, container)) = found.await? {
+            let addresses: Vec<String> = endpoint
+                .leases
+                .iter()
+                .map(|lease| lease.address.to_string())
+                .collect();
+            let mut facts = vec![
+                ("container", container.name.to_string()),
+                ("container_id", container.id.to_string()),
+            ];
+            if !addresses.is_empty() {
+                facts.push(("address", addresses.join(" ")));
+            }
+            self.events.tell(
+                "network",
+                action,
+                (network.id.to_string(), network.name.to_string()),
+                &facts,
+            );
+        }
+        Ok(())
     }
 }
 

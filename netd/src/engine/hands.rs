@@ -13,6 +13,7 @@ use netd_model::Op;
 use netd_model::desired::FlowFilter;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tracing::Span;
 
 use super::departures::Departures;
 use super::files::Files;
@@ -91,10 +92,10 @@ impl Engine {
         &self,
         work: impl FnOnce(&Hands) -> R + Send + 'static,
     ) -> R {
-        let hands = self.hands();
+        let (hands, span) = (self.hands(), Span::current());
         let work = move || {
             let _working = hands.workers.enter();
-            work(&hands)
+            span.in_scope(|| work(&hands))
         };
         match spawn_blocking(work).await {
             Ok(result) => result,

@@ -262,8 +262,8 @@ impl Engine {
         &self,
         ask: impl FnOnce(&dyn Kernel) -> R + Send + 'static,
     ) -> R {
-        let kernel = Arc::clone(&self.kernel);
-        match spawn_blocking(move || ask(&*kernel)).await {
+        let (kernel, span) = (Arc::clone(&self.kernel), tracing::Span::current());
+        match spawn_blocking(move || span.in_scope(|| ask(&*kernel))).await {
             Ok(result) => result,
             // A panic in there is a bug; it goes on where it can be seen.
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),

@@ -14,7 +14,7 @@ use netd_model::{DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Pol
 use super::pools::{Asked, Surroundings, pools};
 use super::routes::check_unnamed;
 use super::template::{check_unused, template};
-use super::timings::{Operation, Phase as Part, Stopwatch};
+use super::timings::{About, Operation, Phase as Part, Stopwatch};
 use super::update::check_servers;
 use super::{Engine, EngineError, plan, random};
 use crate::config::Settings;
@@ -32,9 +32,42 @@ impl Engine {
         request: NetworkRequest,
     ) -> Result<Arc<Network>, EngineError> {
         let mut watch = self.timings.start(Operation::Create);
+        watch.span().record("network", request.name.to_string());
         let _house = self.house.read().await;
         let id = NetworkId::from_bytes(random()?);
         let _network = self.networks.alone(id).await;
+        let asked = self.understand(id, request);
+        let (new, request, surroundings) = watch.part_async(Part::Wait, asked).await?;
+        let network = watch.part(Part::Intent, || {
+            self.turns
+                .now(|ledger| intend(ledger, new, request, &surroundings))
+        })??;
+        let network = match self.establish_network(&network, &mut watch).await {
+            Ok(network) => network,
+            Err(error) => {
+                if let Err(undo) = self.unmake(&network).await {
+                    tracing::warn!(network = %network.name, error = %undo.sentence(), "undoing waits for the next reconcile");
+                }
+                return Err(error);
+            }
+        };
+        watch.end();
+        let facts = [("driver", network.driver.name().to_owned())];
+        self.events.tell(
+            "network",
+            "create",
+            (id.to_string(), network.name.to_string()),
+            &facts,
+        );
+        Ok(network)
+    }
+
+    /// Checks a request for a network, and looks at what it has to be held against.
+    async fn understand(
+        &self,
+        id: NetworkId,
+        request: NetworkRequest,
+    ) -> Result<(New, NetworkRequest, Surroundings), EngineError> {
         check_driver(request.driver.as_deref())?;
         check_servers(&request.dns_servers)?;
         let (request, source) = self.fill_from_template(request).await?;
@@ -55,30 +88,7 @@ impl Engine {
             defaults: self.settings.pools.clone(),
             routes: self.kernel(|kernel| kernel.routed_subnets()).await?,
         };
-        watch.lap(Part::Wait);
-        let network = self
-            .turns
-            .take(move |ledger| intend(ledger, new, request, &surroundings))
-            .await??;
-        watch.lap(Part::Intent);
-        let network = match self.establish_network(&network, &mut watch).await {
-            Ok(network) => network,
-            Err(error) => {
-                if let Err(undo) = self.unmake(&network).await {
-                    tracing::warn!(network = %network.name, error = %undo.sentence(), "undoing waits for the next reconcile");
-                }
-                return Err(error);
-            }
-        };
-        watch.end();
-        let facts = [("driver", network.driver.name().to_owned())];
-        self.events.tell(
-            "network",
-            "create",
-            (id.to_string(), network.name.to_string()),
-            &facts,
-        );
-        Ok(network)
+        Ok((new, request, surroundings))
     }
 
     /// An interface of the bridge's name must not be there yet.
@@ -108,29 +118,29 @@ impl Engine {
         network: &Network,
         watch: &mut Stopwatch,
     ) -> Result<Arc<Network>, EngineError> {
-        self.see_to_ipv6_forwarding(network).await?;
         let desired = KernelState {
             host: plan_network(network, self.instance)?.state,
             ..KernelState::default()
         };
         let rules = plan::network_rules(network, self.instance)?;
-        self.rules.change(rules).await?;
-        watch.lap(Part::Firewall);
+        let admitted = async {
+            self.see_to_ipv6_forwarding(network).await?;
+            Ok::<_, EngineError>(self.rules.change(rules).await?)
+        };
+        watch.part_async(Part::Firewall, admitted).await?;
         let ops = diff(&desired, &KernelState::default(), self.instance);
-        self.apply(ops).await?;
-        watch.lap(Part::Kernel);
+        watch.part_async(Part::Kernel, self.apply(ops)).await?;
         let established = Network {
             phase: Phase::Attached,
             ..network.clone()
         };
-        let names = Arc::clone(&self.names);
-        self.turns
-            .take(move |ledger| {
+        watch.part(Part::Outcome, || {
+            self.turns.now(|ledger| {
                 ledger.commit(&[Change::PutNetwork(established.clone())])?;
-                names.publish_network(ledger.state(), established.id);
+                self.names.publish_network(ledger.state(), established.id);
                 Ok(Arc::new(established))
             })
-            .await?
+        })?
     }
 
     /// Removes a network that nobody is on.
@@ -160,38 +170,37 @@ impl Engine {
 
     async fn unmake_steps(&self, network: &Network) -> Result<(), EngineError> {
         let mut watch = self.timings.start(Operation::Remove);
-        let (id, names) = (network.id, Arc::clone(&self.names));
+        let id = network.id;
+        let about = About {
+            network: Some(id),
+            ..About::default()
+        };
+        self.describe(watch.span(), about);
         let at = |phase| Network {
             phase,
             ..network.clone()
         };
         let leaving = at(Phase::Detaching);
-        self.turns
-            .take(move |ledger| {
+        watch.part(Part::Intent, || {
+            self.turns.now(|ledger| {
                 ledger.commit(&[Change::PutNetwork(leaving)])?;
-                names.publish_network(ledger.state(), id);
+                self.names.publish_network(ledger.state(), id);
                 Ok::<_, EngineError>(())
             })
-            .await??;
-        watch.lap(Part::Intent);
+        })??;
         let before = KernelState {
             host: plan_network(&at(Phase::Attached), self.instance)?.state,
             ..KernelState::default()
         };
         // The bridge goes before the rules that keep it apart.
         let ops = diff(&KernelState::default(), &before, self.instance);
-        self.apply(ops).await?;
-        watch.lap(Part::Kernel);
-        self.hands().depart(
-            vec![RulesetChange::RemoveNetwork(id)],
-            Vec::new(),
-            Vec::new(),
-        );
-        let forgotten = self
-            .turns
-            .take(move |ledger| ledger.commit(&[Change::RemoveNetwork(id)]));
-        forgotten.await??;
-        watch.lap(Part::Outcome);
+        watch.part_async(Part::Kernel, self.apply(ops)).await?;
+        watch.part(Part::Outcome, || {
+            let rules = vec![RulesetChange::RemoveNetwork(id)];
+            self.hands().depart(rules, Vec::new(), Vec::new());
+            self.turns
+                .now(|ledger| ledger.commit(&[Change::RemoveNetwork(id)]))
+        })??;
         watch.end();
         Ok(())
     }

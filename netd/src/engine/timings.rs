@@ -1,14 +1,21 @@
 //! Where the time of requests goes: how long each part of an attach and of its likes took, always on.
 //!
 //! Each part has a histogram of fixed size, whose cells are an eighth of a doubling wide: to note a duration is one
-//! atomic addition, and what is read is at most an eighth too long.
+//! atomic addition, and what is read is at most an eighth too long. At log level debug each part is a span, too
+//! ([`spans`]).
+
+mod spans;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use netd_api::status::Timing;
+use tracing::{Instrument, Span};
+
+pub(super) use spans::About;
 
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +99,7 @@ impl Timings {
         Stopwatch {
             timings: Arc::clone(self),
             operation,
+            span: spans::of_operation(operation),
             began: now,
             lap: now,
         }
@@ -101,7 +109,6 @@ impl Timings {
         if let Some(histogram) = self.histograms.get(&(operation, phase)) {
             histogram.add(took);
         }
-        tracing::trace!(?operation, ?phase, microseconds = took.as_micros(), "timed");
     }
 
     /// What was measured, of the parts that ever happened.
@@ -130,13 +137,35 @@ impl Timings {
 pub(super) struct Stopwatch {
     timings: Arc<Timings>,
     operation: Operation,
+    span: Span,
     began: Instant,
     lap: Instant,
 }
 
 impl Stopwatch {
-    /// What was done since the last lap was this part.
-    pub(super) fn lap(&mut self, phase: Phase) {
+    /// The operation's span in the log.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Does one part. Its time begins where that of the part before it ended, so no wait in between is lost.
+    pub(super) fn part<R>(&mut self, phase: Phase, work: impl FnOnce() -> R) -> R {
+        let span = spans::of_phase(&self.span, phase);
+        // Closed inside the operation's span, so that the log shows it there.
+        let result = self.span.in_scope(move || span.in_scope(work));
+        self.lap(phase);
+        result
+    }
+
+    /// As [`Stopwatch::part`], for one that is waited for.
+    pub(super) async fn part_async<F: Future>(&mut self, phase: Phase, work: F) -> F::Output {
+        let span = spans::of_phase(&self.span, phase);
+        let result = work.instrument(span).instrument(self.span.clone()).await;
+        self.lap(phase);
+        result
+    }
+
+    fn lap(&mut self, phase: Phase) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.lap);
         self.timings.note(self.operation, phase, took);

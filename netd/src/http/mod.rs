@@ -15,6 +15,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -30,6 +31,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
+use tracing::{Instrument, Span, debug_span};
 
 use crate::engine::Engine;
 use seats::{Seat, Seats};
@@ -175,7 +177,8 @@ async fn converse(
 ) {
     let service = service_fn(|request: Request<Incoming>| {
         let answering = seat.answer();
-        let answer = router.clone().oneshot(request);
+        let span = span_of(&request);
+        let answer = router.clone().oneshot(request).instrument(span);
         async move {
             let answer = answer.await?;
             // Held until the last piece of the answer is taken: an event stream is an answer as long as it flows.
@@ -207,4 +210,15 @@ async fn converse(
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended in an error");
     }
+}
+
+/// The span of all that is done for a request, at log level debug. The number tells it from others on the same path.
+fn span_of(request: &Request<Incoming>) -> Span {
+    static REQUESTS: AtomicU64 = AtomicU64::new(1);
+    debug_span!(
+        "request",
+        id = REQUESTS.fetch_add(1, Ordering::Relaxed),
+        method = %request.method(),
+        path = request.uri().path()
+    )
 }

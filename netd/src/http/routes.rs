@@ -21,6 +21,7 @@ use futures::StreamExt;
 use netd_api::{ErrorCode, PREFIX, Status, Version};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::body::Refusal;
 use crate::engine::{Engine, EngineError};
@@ -114,7 +115,7 @@ async fn no_such_method(method: axum::http::Method, uri: axum::http::Uri) -> Ref
 async fn whole<T: Send + 'static>(
     flow: impl Future<Output = Result<T, EngineError>> + Send + 'static,
 ) -> Result<T, Refusal> {
-    match tokio::spawn(flow).await {
+    match tokio::spawn(flow.in_current_span()).await {
         Ok(result) => Ok(result?),
         Err(failure) => {
             tracing::error!(%failure, "a flow panicked");

@@ -91,3 +91,5 @@ mod cni_chains;
 mod cni_crowd;
 
 mod cni_install;
+
+mod spans;
