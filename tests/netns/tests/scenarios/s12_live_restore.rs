@@ -140,7 +140,7 @@ impl Stage {
             || {
                 let again = self.sent_again();
                 if !again.is_empty() {
-                    println!("sent twice so far: {again:?}");
+                    eprintln!("sent twice so far: {again:?}");
                 }
                 again.is_empty().then_some(())
             },
