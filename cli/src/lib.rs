@@ -6,4 +6,6 @@
 pub mod cni;
 pub mod net;
 
+mod handover;
+mod likeness;
 mod netns;

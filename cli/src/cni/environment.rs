@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use netd_api::{IfName, IpNetwork, Mac, RuntimeId};
+use netd_api::{IfName, Mac, RuntimeId};
 
 use super::failure::{Code, Failure};
+use crate::handover::{address, check_path};
 
 /// What the runtime wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,20 +134,6 @@ fn interface(text: &str) -> Result<IfName, Failure> {
     }
 }
 
-/// Refuses a path that leads elsewhere than it seems to.
-///
-/// # Errors
-/// A sentence that names the path and the rule.
-pub(super) fn check_path(what: &str, path: &Path) -> Result<(), String> {
-    let climbs = path.components().any(|part| part == Component::ParentDir);
-    if path.is_absolute() && !climbs && !path.as_os_str().as_encoded_bytes().contains(&0) {
-        return Ok(());
-    }
-    Err(format!(
-        "{what} is {path:?}: expected an absolute path without \"..\""
-    ))
-}
-
 /// What stands in `CNI_ARGS`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
@@ -207,12 +194,6 @@ fn addresses(text: &str) -> Result<Vec<IpAddr>, Failure> {
     .collect()
 }
 
-/// An address; a prefix behind it is the network's business.
-pub(super) fn address(text: &str) -> Option<IpAddr> {
-    let with_prefix = || text.parse::<IpNetwork>().ok().map(|network| network.ip());
-    text.parse().ok().or_else(with_prefix)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,22 +220,6 @@ mod tests {
         ] {
             let failure = Arguments::parse(bad).unwrap_err();
             assert_eq!(failure.code, Code::Environment, "{bad}");
-        }
-    }
-
-    #[test]
-    fn paths_that_climb_are_refused() {
-        for bad in [
-            "",
-            "run/netns/a",
-            "/run/netns/../../etc/passwd",
-            "..",
-            "/..",
-        ] {
-            assert!(check_path("CNI_NETNS", Path::new(bad)).is_err(), "{bad}");
-        }
-        for good in ["/run/netns/a", "/proc/1/ns/net", "/run/netns/a..b"] {
-            assert!(check_path("CNI_NETNS", Path::new(good)).is_ok(), "{good}");
         }
     }
 }

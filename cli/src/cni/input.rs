@@ -1,34 +1,22 @@
 //! What comes on stdin: bounded, parsed once, with what every command needs of it.
 
-use std::io::Read;
-
 use netd_api::{Client, RuntimeId};
 use serde_json::Value;
-use std::time::Duration;
 
-use super::environment::check_path;
 use super::failure::{Code, Failure};
 use super::version::Version;
-
-/// Longest configuration that is read, in bytes. A result of a whole chain with hundreds of addresses fits.
-const MAX_BYTES: u64 = 1 << 20;
-
-/// How long the daemon may take. Runtimes give up on a plugin after minutes only, and then know nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::handover::{self, PATIENCE, ReadError, check_path};
 
 /// Reads stdin.
 pub(super) fn read() -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let stdin = std::io::stdin().lock();
-    if let Err(error) = stdin.take(MAX_BYTES + 1).read_to_end(&mut bytes) {
-        let message = format!("cannot read the network configuration from stdin: {error}");
-        return Err(Failure::new(Code::Io, message));
-    }
-    if bytes.len() as u64 > MAX_BYTES {
-        let message = format!("the network configuration on stdin has more than {MAX_BYTES} bytes");
-        return Err(Failure::new(Code::Decode, message));
-    }
-    Ok(bytes)
+    handover::read(std::io::stdin().lock()).map_err(|error| {
+        let code = match error {
+            ReadError::Io(_) => Code::Io,
+            ReadError::TooLong => Code::Decode,
+        };
+        let message = format!("the network configuration on stdin {error}");
+        Failure::new(code, message)
+    })
 }
 
 /// The JSON object in these bytes.

@@ -119,7 +119,7 @@ impl Install {
             return Err(InstallError::FileName(self.file.clone()));
         }
         if let Some(socket) = &self.socket {
-            super::environment::check_path("--socket", socket).map_err(InstallError::Socket)?;
+            crate::handover::check_path("--socket", socket).map_err(InstallError::Socket)?;
         }
         let mut text = serde_json::to_string_pretty(&self.list()).unwrap_or_default();
         text.push('\n');

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-use netd_api::{AttachRequest, ContainerId, IfName, Netns, NewIdentity, RuntimeId, RuntimeKey};
+use netd_api::{AttachRequest, IfName, Netns, NewIdentity, RuntimeId, RuntimeKey};
 
 use super::config::Config;
 use super::environment::Arguments;
 use super::input::Input;
+use crate::handover::called;
 
 /// What the daemon knows this attachment by.
 pub(super) fn key(input: &Input, (container, interface): (RuntimeId, IfName)) -> RuntimeKey {
@@ -41,17 +42,12 @@ pub(super) fn attach(
     }
 }
 
-/// An id of 64 hexadecimal digits is netd's own kind; another one is a name, if it can be.
 fn identity(runtime_id: &RuntimeId, config: &Config, arguments: &Arguments) -> NewIdentity {
-    let text = runtime_id.as_str();
-    let id: Option<ContainerId> = text.parse().ok();
+    let (id, name) = called(runtime_id);
     let hostname = arguments.pod.as_ref().and_then(|pod| pod.parse().ok());
     NewIdentity {
-        name: match id {
-            Some(_) => None,
-            None => text.parse().ok(),
-        },
         id,
+        name,
         hostname,
         dns: config.dns.settings(),
         labels: config.labels.clone(),

@@ -22,7 +22,8 @@ use clap::Args as _;
 use super::args::RunArgs;
 use super::failure::{BEFORE_COMMAND, Failure, NOT_EXECUTABLE, NOT_FOUND};
 use super::networks::addresses;
-use super::{out, typo};
+use super::out;
+use crate::likeness;
 
 /// All that a supervisor has to know; handed to a detached one as JSON.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,7 +164,7 @@ fn check_flag(program: &str) -> Result<(), Failure> {
 fn resembling(given: &str) -> String {
     let known = RunArgs::augment_args(clap::Command::new("run"));
     let names = known.get_arguments().filter_map(clap::Arg::get_long);
-    match typo::nearest(given, names).filter(|name| typo::resemble(given, name)) {
+    match likeness::nearest(given, names).filter(|name| likeness::resemble(given, name)) {
         Some(name) => format!("; did you mean --{name}?"),
         None => ".".to_owned(),
     }

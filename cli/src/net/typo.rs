@@ -2,6 +2,8 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::likeness::nearest;
+
 /// Adds to the error what the user may have meant, if it is one of Docker's words. `words` are those of the command line.
 pub(super) fn advise(error: &mut clap::Error, words: &[String]) {
     let unknown = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
@@ -31,16 +33,6 @@ fn keep_nearest(error: &mut clap::Error, unknown: &str) {
         let nearest = ContextValue::Strings(vec![nearest.to_owned()]);
         error.insert(ContextKind::SuggestedSubcommand, nearest);
     }
-}
-
-/// The word with the fewest letters changed, left out or added; the first among equals.
-pub(super) fn nearest<'w>(given: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    words.min_by_key(|word| strsim::damerau_levenshtein(given, word))
-}
-
-/// True if one word may be meant for another: at most a third of its letters are wrong, or two.
-pub(super) fn resemble(given: &str, word: &str) -> bool {
-    strsim::damerau_levenshtein(given, word) <= (given.chars().count() / 3).max(2)
 }
 
 fn advice(word: &str, rest: &[&str]) -> Option<String> {

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::Dns;
 use super::fields::{fields, typed};
 use super::ipam::ranges;
-use crate::cni::environment::address;
 use crate::cni::failure::Failure;
+use crate::handover::address;
 
 /// The capabilities that are served. Bandwidth is known so that it is refused with a sentence.
 const KNOWN: &[&str] = &[
