@@ -4,6 +4,7 @@
 //! of the kernel that they do touch is their own process, when [`net`] runs a command in namespaces.
 
 pub mod cni;
+pub mod hook;
 pub mod net;
 
 mod handover;

@@ -10,6 +10,7 @@ use netd_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::container::ContainerFiles;
 use crate::{Attachment, Netns, NetworkRequest};
 
 /// Body of `POST /attachments`: make a namespace known as a container, if it is not yet, and connect it under a key.
@@ -79,6 +80,9 @@ pub struct Attached {
     pub mtu_bytes: u32,
     /// Next hops of the container's default routes that lead over this network, at most one of each family.
     pub default_gateways: Vec<IpAddr>,
+    /// Files for the container's /etc, for a runtime that binds them.
+    #[serde(default)]
+    pub files: ContainerFiles,
 }
 
 /// Body of `POST /attachments/retain`: what a runtime still knows of one of its network configurations.

@@ -26,6 +26,8 @@ pub const NEEDED: &[(&str, &str)] = &[
     ("mount", "mount"),
     ("timeout", "coreutils"),
     ("loopback", "containernetworking-plugins"),
+    ("runc", "runc"),
+    ("crun", "crun"),
 ];
 
 /// Debian packages of the programs of [`NEEDED`] that are not installed.

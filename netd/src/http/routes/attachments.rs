@@ -71,10 +71,13 @@ pub(super) async fn retain(
 
 async fn shown(app: &App, joined: Joined) -> Answer<Attached> {
     let id = joined.endpoint;
-    let view = app
-        .engine
-        .look(move |state| views::attachment(state, state.endpoint(id)?));
-    let attachment = view
+    let engine = Arc::clone(&app.engine);
+    let view = app.engine.look(move |state| {
+        let endpoint = state.endpoint(id)?;
+        let files = engine.files_of(state.container(endpoint.container)?);
+        Some((views::attachment(state, endpoint)?, files))
+    });
+    let (attachment, files) = view
         .await?
         .ok_or_else(|| Refusal::invalid("the container was disconnected meanwhile"))?;
     Ok(axum::Json(Attached {
@@ -82,5 +85,6 @@ async fn shown(app: &App, joined: Joined) -> Answer<Attached> {
         nameservers: joined.nameservers,
         mtu_bytes: joined.mtu_bytes,
         default_gateways: joined.default_gateways,
+        files,
     }))
 }

@@ -93,3 +93,5 @@ mod cni_crowd;
 mod cni_install;
 
 mod spans;
+
+mod hooks;
