@@ -2,6 +2,8 @@
 
 mod packages;
 
+mod docker_client;
+
 mod cargo;
 
 mod scenarios;
@@ -25,7 +27,7 @@ The project's chores. Run as root, from anywhere in the project.
   cargo xtask test [FILTER]   install what is needed, build, run every test whose name contains FILTER
   cargo xtask bench [--quick]  measure netd beside bare netlink and other engines; `bench --help` has more
   cargo xtask man             write the manual pages of net and netd into target/man
-  cargo xtask setup           only install what is needed (Debian packages)
+  cargo xtask setup           only install what is needed (Debian packages), and unpack Docker's client
 ";
 
 fn main() -> ExitCode {
@@ -43,7 +45,10 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<ExitCode> {
     match words {
-        ["setup"] => packages::install_missing()?,
+        ["setup"] => {
+            packages::install_missing()?;
+            docker_client::unpack_if_missing()?;
+        }
         ["test"] => return test::run(None),
         ["test", filter] => return test::run(Some(filter)),
         ["demo"] => demo::run()?,

@@ -1,11 +1,13 @@
 //! Why the engine refused: one enum, each variant with its stable code for the wire.
 
+mod asked;
 mod code;
 mod lookup;
 mod runtime;
 mod ways;
 mod words;
 
+pub use asked::AskedError;
 pub use runtime::RuntimeError;
 pub use ways::WayError;
 
@@ -106,6 +108,9 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// A network cannot be as it was asked for.
+    #[error(transparent)]
+    Asked(#[from] AskedError),
     /// What leads to other hosts cannot be changed so.
     #[error(transparent)]
     Way(#[from] WayError),

@@ -62,7 +62,7 @@ pub use attachments::Joined;
 pub use containers::NewContainer;
 pub use detach::Absent;
 pub use ending::Ending;
-pub use error::{EngineError, RuntimeError, WayError};
+pub use error::{AskedError, EngineError, RuntimeError, WayError};
 pub use start::Ground;
 
 use std::sync::atomic::{AtomicU64, Ordering};

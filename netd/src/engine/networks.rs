@@ -16,7 +16,7 @@ use super::routes::check_unnamed;
 use super::template::{check_unused, template};
 use super::timings::{About, Operation, Phase as Part, Stopwatch};
 use super::update::check_servers;
-use super::{Engine, EngineError, plan, random};
+use super::{AskedError, Engine, EngineError, plan, random};
 use crate::config::Settings;
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -210,9 +210,21 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Closed`] when the daemon is ending; other failures are in the report.
     pub async fn prune_networks(&self) -> Result<PruneReport, EngineError> {
-        let idle = self.look(|state| {
+        self.prune_networks_that(|_| true).await
+    }
+
+    /// As [`Engine::prune_networks`], but only those that `chosen` says yes to.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn prune_networks_that(
+        &self,
+        chosen: impl Fn(&Network) -> bool + Send + 'static,
+    ) -> Result<PruneReport, EngineError> {
+        let idle = self.look(move |state| {
             let idle = state
                 .networks()
+                .filter(|network| chosen(network))
                 .filter(|network| !network.is_builtin() && state.count_on(network.id) == 0)
                 .filter(|network| !matches!(network.driver, DriverSpec::Template(_)));
             idle.map(|network| (network.id, network.name.clone()))
@@ -251,12 +263,14 @@ pub(super) fn bridge_defaults(settings: &Settings) -> BridgeDefaults {
 fn check_driver(driver: Option<&str>) -> Result<(), EngineError> {
     match driver.unwrap_or("bridge") {
         "bridge" => Ok(()),
-        only @ ("host" | "null") => Err(EngineError::Invalid(format!(
-            "there is one network with driver {only}, and it is built in; create one with driver bridge"
-        ))),
-        other => Err(EngineError::Invalid(format!(
-            "unknown driver {other:?}; this version has bridge"
-        ))),
+        only @ ("host" | "null") => Err(AskedError::OnlyInstance {
+            driver: only.to_owned(),
+        }
+        .into()),
+        other => Err(AskedError::UnknownDriver {
+            driver: other.to_owned(),
+        }
+        .into()),
     }
 }
 

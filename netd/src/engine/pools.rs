@@ -9,7 +9,7 @@ use netd_ipam::{
 };
 use netd_model::{IfName, InstanceId, NetworkId, PoolSpec, Subnet};
 
-use super::EngineError;
+use super::{AskedError, EngineError};
 use crate::state::State;
 
 /// What a new network's subnets depend on besides the records.
@@ -132,11 +132,8 @@ fn contradiction(family: Family, request: &PoolRequest) -> EngineError {
 }
 
 fn two_of_a_kind(first: &PoolRequest, second: &PoolRequest) -> EngineError {
-    EngineError::Invalid(format!(
-        "a bridge network has one subnet of each family, but {} and {} were given",
-        subnet_of(first),
-        subnet_of(second)
-    ))
+    let (first, second) = (subnet_of(first), subnet_of(second));
+    AskedError::TwoSubnets { first, second }.into()
 }
 
 /// Subnets that cannot be given out, with who has them; `without` is not counted.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -109,38 +109,66 @@ impl<S: Send + Sync> FromRequestParts<S> for Word {
 /// A request's body, read within bounds and parsed as JSON, whatever content type it claims.
 pub(super) struct Json<T>(pub(super) T);
 
+/// Why a body was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It has more than [`BODY_BYTES`].
+    TooLarge,
+    /// It took longer than [`BODY_PATIENCE`].
+    TooSlow,
+    /// It broke off, or its encoding is wrong.
+    Broken(String),
+}
+
+impl Unread {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl std::fmt::Display for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "the body has more than {BODY_BYTES} bytes"),
+            Self::TooSlow => {
+                let seconds = BODY_PATIENCE.as_secs();
+                write!(f, "the body did not arrive within {seconds} s")
+            }
+            Self::Broken(reason) => write!(f, "the body did not arrive whole: {reason}"),
+        }
+    }
+}
+
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        let code = match unread {
+            Unread::TooLarge => ErrorCode::TooLarge,
+            Unread::TooSlow | Unread::Broken(_) => ErrorCode::InvalidRequest,
+        };
+        Self::new(unread.status(), code, unread.to_string())
+    }
+}
+
+/// Reads a body within bounds of size and time.
+pub(super) async fn read(body: Body) -> Result<Bytes, Unread> {
+    let body = Limited::new(body, BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_PATIENCE, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
+        Ok(Err(error)) => Err(Unread::Broken(error.to_string())),
+        Err(_) => Err(Unread::TooSlow),
+    }
+}
+
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Refusal> {
-        let body = Limited::new(request.into_body(), BODY_BYTES).collect();
-        let bytes = match tokio::time::timeout(BODY_PATIENCE, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let message = format!("the body has more than {BODY_BYTES} bytes");
-                return Err(Refusal::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    ErrorCode::TooLarge,
-                    message,
-                ));
-            }
-            Ok(Err(error)) => {
-                return Err(Refusal::invalid(format!(
-                    "the body did not arrive whole: {error}"
-                )));
-            }
-            Err(_) => {
-                let message = format!(
-                    "the body did not arrive within {} s",
-                    BODY_PATIENCE.as_secs()
-                );
-                return Err(Refusal::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    ErrorCode::InvalidRequest,
-                    message,
-                ));
-            }
-        };
+        let bytes = read(request.into_body()).await?;
         // An array would pass, too: serde takes it for the fields in their order.
         if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             let message = "the body is not what is expected: give a JSON object";

@@ -1,9 +1,10 @@
 //! The socket: HTTP/1.1 on a Unix socket, translated to calls of the engine. Knows paths and JSON, decides nothing.
 //!
 //! Reading order: [`listen`] and [`serve`], [`routes`] (the paths), [`body`] (JSON in and errors out), [`views`],
-//! [`seats`] (who may stay connected).
+//! [`docker`] (the part of Docker's interface that is about networks), [`seats`] (who may stay connected).
 
 mod body;
+mod docker;
 mod routes;
 mod seats;
 mod views;

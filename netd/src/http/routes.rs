@@ -1,4 +1,4 @@
-//! The paths of the native interface. A request, once understood, is carried out to its end even if its client hangs
+//! The paths of the native interface; what is not below its prefix is Docker's ([`docker`]). A request, once understood, is carried out to its end even if its client hangs
 //! up: flows run in tasks of their own.
 
 mod attachments;
@@ -24,14 +24,16 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::body::Refusal;
+use super::docker;
 use crate::engine::{Engine, EngineError};
 
 type Answer<T> = Result<axum::Json<T>, Refusal>;
 
+/// What the paths share.
 #[derive(Clone)]
-struct App {
-    engine: Arc<Engine>,
-    end: watch::Receiver<bool>,
+pub(super) struct App {
+    pub(super) engine: Arc<Engine>,
+    pub(super) end: watch::Receiver<bool>,
 }
 
 pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router {
@@ -87,23 +89,31 @@ pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router 
             "/containers/{container}/unpublish",
             post(containers::unpublish),
         );
+    let native = native
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method);
+    let app = App { engine, end };
     Router::new()
         .nest(PREFIX, native)
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .with_state(App { engine, end })
+        .fallback_service(docker::service(app.clone()))
+        .with_state(app)
 }
 
 async fn no_such_path(uri: axum::http::Uri) -> Refusal {
-    let message = format!(
-        "nothing is at {}; the interface begins at {PREFIX}",
-        uri.path()
-    );
+    let path = below_prefix(&uri);
+    let message = format!("nothing is at {PREFIX}{path}; the interface begins at {PREFIX}");
     Refusal::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchPath, message)
 }
 
+/// A path as it is called within the native interface, whether or not the router has taken the prefix off.
+fn below_prefix(uri: &axum::http::Uri) -> &str {
+    let path = uri.path();
+    path.strip_prefix(PREFIX).unwrap_or(path)
+}
+
 async fn no_such_method(method: axum::http::Method, uri: axum::http::Uri) -> Refusal {
-    let message = format!("{} cannot be used with {method}", uri.path());
+    let path = below_prefix(&uri);
+    let message = format!("{PREFIX}{path} cannot be used with {method}");
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::InvalidRequest,
@@ -111,21 +121,37 @@ async fn no_such_method(method: axum::http::Method, uri: axum::http::Uri) -> Ref
     )
 }
 
+/// A flow ended in a panic, which is a bug of the daemon.
+#[derive(Debug)]
+pub(super) struct Panicked;
+
+impl Panicked {
+    /// What whoever asked is told.
+    pub(super) const SENTENCE: &'static str = "the daemon made a mistake; its log says more";
+}
+
 /// Runs a flow to its end, whatever becomes of the client.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    flow: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Panicked> {
+    tokio::spawn(flow.in_current_span())
+        .await
+        .map_err(|failure| {
+            tracing::error!(%failure, "a flow panicked");
+            Panicked
+        })
+}
+
 async fn whole<T: Send + 'static>(
     flow: impl Future<Output = Result<T, EngineError>> + Send + 'static,
 ) -> Result<T, Refusal> {
-    match tokio::spawn(flow.in_current_span()).await {
+    match to_the_end(flow).await {
         Ok(result) => Ok(result?),
-        Err(failure) => {
-            tracing::error!(%failure, "a flow panicked");
-            let message = "the daemon made a mistake; its log says more".to_owned();
-            Err(Refusal::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                ErrorCode::Internal,
-                message,
-            ))
-        }
+        Err(Panicked) => Err(Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Internal,
+            Panicked::SENTENCE,
+        )),
     }
 }
 

@@ -17,6 +17,7 @@ impl EngineError {
             Self::NetworkExists { .. } | Self::ContainerExists { .. } => ErrorCode::NameTaken,
             Self::Builtin { .. } | Self::Configured { .. } => ErrorCode::Builtin,
             Self::InUse { .. } | Self::ConfigurationInUse { .. } => ErrorCode::NetworkInUse,
+            Self::Asked(error) => error.code(),
             Self::Way(error) => error.code(),
             Self::Runtime(error) => error.code(),
             Self::Name(_) => ErrorCode::InvalidName,

@@ -82,6 +82,8 @@ mod bad_surroundings;
 
 mod obstacles;
 
+mod docker_client;
+
 mod cni;
 
 mod cni_bad_input;

@@ -1,0 +1,4 @@
+//! The forms of Docker's interface, as clients write and read them. They know nothing of the daemon.
+
+pub(super) mod network;
+pub(super) mod system;
