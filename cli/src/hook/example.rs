@@ -73,6 +73,9 @@ impl Example {
     /// Adds annotations and hooks; a hook of netd that stands there is replaced.
     fn add_to(&self, config: &mut Map<String, Value>) -> Result<(), String> {
         let annotations = object(config, "annotations")?;
+        // crun shows what a hook says only if it is told where to (crun(1)); runc shows it anyway.
+        let told = annotations.entry("run.oci.hooks.stderr");
+        told.or_insert_with(|| "/dev/stderr".into());
         let texts = [
             ("network", self.network.join(",")),
             (
@@ -147,6 +150,7 @@ mod tests {
         }
         let expected = json!({
             "com.example.a": "b", "org.netd.network": "app,back", "org.netd.ports": "8080:80 53:53/udp",
+            "run.oci.hooks.stderr": "/dev/stderr",
         });
         assert_eq!(config["annotations"], expected);
         let hooks = &config["hooks"];

@@ -1,5 +1,7 @@
 //! The two hooks: createRuntime connects, poststop disconnects.
 
+use std::io::{self, Write};
+
 use netd_api::{
     AttachRequest, Attached, Client, ClientError, IfName, Netns, NewIdentity, RetainRequest,
     RuntimeId, RuntimeKey, WantedNetwork,
@@ -152,7 +154,15 @@ pub(super) fn poststop(client: &Client, state: &State) -> Result<(), Failure> {
             let netns = bundle.and_then(|bundle| bundle.netns);
             match netns.filter(|path| crate::netns::open(path).is_ok()) {
                 Some(netns) => Err(Failure::Unreleased { source, netns }),
-                None => Ok(()),
+                None => {
+                    let then = "its namespace is gone, so the daemon gives back all it had as soon as it runs";
+                    let _ = writeln!(
+                        io::stderr(),
+                        "netd-hook: container {}: {source}; {then}",
+                        state.id
+                    );
+                    Ok(())
+                }
             }
         }
         Err(error) => Err(error.into()),
