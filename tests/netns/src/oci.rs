@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::host::SOCKET;
 use crate::process::{Background, Ran};
+use crate::wait::PATIENCE;
 use crate::{Machine, OrFail, eventually, programs};
 
 /// Folder of all bundles inside a machine.
@@ -80,6 +81,9 @@ impl Bundle {
         mounts.extend(shared);
         let namespaces =
             ["pid", "network", "ipc", "uts", "mount"].map(|kind| json!({ "type": kind }));
+        let mut annotations = annotations.clone();
+        // crun shows what a hook says only if it is told where to.
+        annotations["run.oci.hooks.stderr"] = "/dev/stderr".into();
         let capabilities = json!(["CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_KILL"]);
         Self {
             config: json!({
@@ -101,6 +105,18 @@ impl Bundle {
     #[must_use]
     pub fn idle(annotations: &Value) -> Self {
         Self::new(&["sleep", "infinity"], annotations)
+    }
+
+    /// The same with a further hook at the end of a list, such as one that fails.
+    ///
+    /// # Panics
+    /// When it has no such list.
+    #[must_use]
+    pub fn then(mut self, moment: &str, command: &[&str]) -> Self {
+        let list = self.config["hooks"][moment].as_array_mut();
+        let hook = json!({ "path": command[0], "args": command, "env": [PATH] });
+        list.or_fail("list of hooks").push(hook);
+        self
     }
 
     /// The same with a network namespace that is there already.
@@ -189,6 +205,32 @@ impl Machine {
         let mut argv = runtime.line().to_vec();
         argv.extend(["run", "--bundle", &folder, id]);
         self.spawn(&argv, &[], &oci_log(id))
+    }
+
+    /// Starts a container that no runtime waits for, as an engine does by `create` and `start`: nobody but this machine's
+    /// first process sees its end, and no poststop runs.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn oci_detached(&self, runtime: Runtime, id: &str, bundle: &Bundle) {
+        self.without_groups();
+        let folder = self.bundle(id, bundle);
+        let mut argv = runtime.line().to_vec();
+        argv.extend(["run", "--detach", "--bundle", &folder, id]);
+        let mut started = self.spawn(&argv, &[], &oci_log(id));
+        let code = started.ends_within(PATIENCE);
+        assert!(code == 0, "{argv:?}: {code}\n{}", self.read(&oci_log(id)));
+    }
+
+    /// Calls a hook as a runtime does, with this on its standard input.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[track_caller]
+    pub fn hook(&self, moment: &str, input: &[u8]) -> Ran {
+        let program = programs::built("netd-hook").display().to_string();
+        self.exec_with(&[&program, moment], &[("NETD_HOST", SOCKET)], input)
     }
 
     /// Id of a container's first process inside the machine.

@@ -1,13 +1,15 @@
 //! The hooks for OCI runtimes, called by runc and crun on real bundles, with real packets.
 
+use netns_tests::host::SOCKET;
 use netns_tests::lab::HOST;
 use netns_tests::oci::{Bundle, Runtime, oci_log};
 use netns_tests::oracle::dig_line;
-use netns_tests::{Lab, eventually};
+use netns_tests::wait::PATIENCE;
+use netns_tests::{Lab, eventually, programs};
 use serde_json::{Value, json};
 
 /// A laboratory with the network `app` of 10.9.0.0/24.
-fn lab() -> Lab {
+pub(super) fn lab() -> Lab {
     let lab = Lab::new();
     let create = ["create", "--subnet", "10.9.0.0/24", "app"];
     let _ = lab.h1.net(&create).ok();
@@ -15,9 +17,11 @@ fn lab() -> Lab {
 }
 
 /// The names of the containers that netd knows.
-fn known(lab: &Lab) -> Vec<String> {
+pub(super) fn known(lab: &Lab) -> Vec<String> {
     let ran = lab.h1.net(&["ps", "-a", "--format", "{{.Names}}"]).ok();
-    ran.text().lines().map(str::to_owned).collect()
+    let mut names: Vec<_> = ran.text().lines().map(str::to_owned).collect();
+    names.sort();
+    names
 }
 
 fn web() -> Value {
@@ -65,7 +69,7 @@ fn hooks_connect_a_container_and_poststop_disconnects_it() {
         }
         let ended = lab.h1.oci(runtime, &["kill", "web", "KILL"]).ok();
         assert!(ended.is_ok());
-        let _ = started.ends_within(std::time::Duration::from_secs(10));
+        let _ = started.ends_within(PATIENCE);
         assert_eq!(known(&lab), ["asker"], "{}", lab.h1.read(&oci_log("web")));
         let _ = lab.h1.net(&["stop", "-t", "0", "asker"]).ok();
         let _ = lab.h1.net(&["prune", "-f", "--containers"]).ok();
@@ -116,4 +120,199 @@ fn hooks_put_the_files_of_netd_into_etc_and_keep_them_true() {
         // The root on the host has the files that were bound over, and nothing in them.
         assert_eq!(lab.h1.read("/run/bundles/web/rootfs/etc/hosts"), "");
     }
+}
+
+#[test]
+fn hooks_a_namespace_that_was_made_before_is_connected_and_left() {
+    let lab = lab();
+    for runtime in Runtime::BOTH {
+        lab.h1.new_netns("mine");
+        let bundle = Bundle::idle(&web()).in_netns("/run/netns/mine");
+        let mut started = lab.h1.oci_start(runtime, "web", &bundle);
+        let show = ["ip", "-o", "-4", "address", "show", "dev", "eth0"];
+        let seen = lab.h1.in_netns("mine", &show).ok();
+        assert!(seen.text().contains("10.9.0.80"), "{seen}");
+        let _ = lab.h1.oci(runtime, &["kill", "web", "KILL"]).ok();
+        let _ = started.ends_within(PATIENCE);
+        // It outlives the container; what the container had of netd does not.
+        eventually("only lo to be left", || {
+            let links = lab.h1.in_netns("mine", &["ip", "-o", "link"]).ok();
+            (links.text().lines().count() == 1).then_some(())
+        });
+        assert_eq!(known(&lab), [""; 0]);
+        // Without a daemon poststop cannot do it, and says so.
+        let state = json!({ "ociVersion": "1.0.2", "id": "web", "status": "stopped", "bundle": "/run/bundles/web" });
+        let state = state.to_string();
+        lab.h1.kill();
+        let ran = lab.h1.hook("poststop", state.as_bytes());
+        let _ = ran
+            .fails(1)
+            .names(&["/run/netns/mine", "start it with `netd`"]);
+        lab.h1.start();
+        for _ in 0..3 {
+            let _ = lab.h1.hook("poststop", state.as_bytes()).ok();
+        }
+        let _ = lab.h1.exec(&["ip", "netns", "delete", "mine"]).ok();
+    }
+}
+
+#[test]
+fn hooks_a_container_joins_several_networks_under_all_its_names() {
+    let lab = lab();
+    let _ = lab
+        .h1
+        .net(&["create", "--subnet", "10.8.0.0/24", "back"])
+        .ok();
+    lab.h1.idle("front-asker", "app", &[]);
+    lab.h1.idle("back-asker", "back", &[]);
+    let annotations = json!({
+        "org.netd.network": "app,back",
+        "org.netd.name": "shop",
+        "org.netd.aliases": "everywhere",
+        "org.netd.aliases.back": "deep",
+        "org.netd.ip": "10.9.0.80",
+        "org.netd.ip.back": "10.8.0.80",
+    });
+    for runtime in Runtime::BOTH {
+        let mut started = lab
+            .h1
+            .oci_start(runtime, "web", &Bundle::idle(&annotations));
+        let ask = |asker: &str, name: &str| {
+            let ran = lab.h1.in_container(asker, &dig_line(&["+short", name]));
+            ran.ok().text().to_owned()
+        };
+        let id = lab.h1.net(&["inspect", "-f", "{{.id}}", "shop"]).ok();
+        for name in ["shop", "web", "everywhere", &id.text()[..12]] {
+            assert_eq!(ask("front-asker", name), "10.9.0.80", "{name}");
+            assert_eq!(ask("back-asker", name), "10.8.0.80", "{name}");
+        }
+        assert_eq!(ask("back-asker", "deep"), "10.8.0.80");
+        assert_eq!(ask("front-asker", "deep"), "");
+        let links = lab.h1.oci_exec(runtime, "web", &["ip", "-o", "link"]).ok();
+        assert!(
+            links.text().contains("eth0") && links.text().contains("eth1"),
+            "{links}"
+        );
+        let _ = lab.h1.oci(runtime, &["kill", "web", "KILL"]).ok();
+        let _ = started.ends_within(PATIENCE);
+        assert_eq!(known(&lab), ["back-asker", "front-asker"]);
+    }
+}
+
+#[test]
+fn hooks_leave_the_mounts_of_the_configuration_and_the_files_of_others_alone() {
+    let lab = lab();
+    lab.h1.write("/run/lab/own-hosts", "192.0.2.7 mine\n");
+    lab.h1.write("/run/lab/secret", "the host's\n");
+    let show = ["sh", "-c", "cat /etc/hosts /etc/resolv.conf"];
+    for runtime in Runtime::BOTH {
+        let mut bundle = Bundle::new(&show, &web());
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        let own = json!({ "destination": "/etc/hosts", "type": "bind", "source": "/run/lab/own-hosts", "options": ["bind", "ro"] });
+        mounts.push(own);
+        mounts.push(json!({ "destination": "/run", "type": "tmpfs", "source": "tmpfs" }));
+        let folder = lab.h1.bundle("web", &bundle);
+        // As Debian's with systemd-resolved, whose folder is not there yet; and one that means harm.
+        for aim in [
+            "../run/systemd/resolve/stub-resolv.conf",
+            "../../../../../../../run/lab/secret",
+        ] {
+            let link = format!(
+                "rm -f {folder}/rootfs/etc/resolv.conf && ln -s {aim} {folder}/rootfs/etc/resolv.conf"
+            );
+            let _ = lab.h1.sh(&link).ok();
+            let shown = lab.h1.oci_run(runtime, "web", &bundle).ok();
+            assert!(shown.text().contains("192.0.2.7 mine"), "{shown}");
+            assert!(shown.text().contains("nameserver 127.0.0.11"), "{shown}");
+            assert_eq!(lab.h1.read("/run/lab/secret"), "the host's\n");
+        }
+        let _ = lab
+            .h1
+            .exec(&["rm", &format!("{folder}/rootfs/etc/resolv.conf")])
+            .ok();
+        let mut without = web();
+        without["org.netd.files"] = "none".into();
+        lab.h1
+            .write(&format!("{folder}/rootfs/etc/hosts"), "192.0.2.8 root\n");
+        lab.h1.write(
+            &format!("{folder}/rootfs/etc/resolv.conf"),
+            "nameserver 192.0.2.53\n",
+        );
+        let shown = lab
+            .h1
+            .oci_run(runtime, "web", &Bundle::new(&show, &without))
+            .ok();
+        assert_eq!(shown.stdout, "192.0.2.8 root\nnameserver 192.0.2.53\n");
+        // And what was bound over is as it was.
+        let bound = lab
+            .h1
+            .oci_run(runtime, "web", &Bundle::new(&show, &web()))
+            .ok();
+        assert!(bound.text().contains("10.9.0.80"), "{bound}");
+        assert_eq!(
+            lab.h1.read(&format!("{folder}/rootfs/etc/hosts")),
+            "192.0.2.8 root\n"
+        );
+        let _ = lab.h1.exec(&["rm", "-rf", &folder]).ok();
+    }
+    let mounts = lab.h1.exec(&["cat", "/proc/self/mountinfo"]).ok();
+    assert!(!mounts.text().contains("/run/bundles"), "{mounts}");
+}
+
+#[test]
+fn hooks_example_makes_what_a_runtime_takes() {
+    let lab = lab();
+    let program = programs::built("netd-hook").display().to_string();
+    let mut bundle = Bundle::new(
+        &["ip", "-o", "-4", "address", "show", "dev", "eth0"],
+        &json!({}),
+    );
+    bundle.config["hooks"] = json!({});
+    let folder = lab.h1.bundle("web", &bundle);
+    let config = format!("{folder}/config.json");
+    let line = [
+        &program,
+        "example",
+        "--network",
+        "app",
+        "-p",
+        "8080:80",
+        "--socket",
+        SOCKET,
+        &config,
+    ];
+    let made = lab.h1.exec(&line).ok().json();
+    assert_eq!(made["annotations"]["org.netd.ports"], "8080:80");
+    assert_eq!(made["process"], bundle.config["process"]);
+    for runtime in Runtime::BOTH {
+        let shown = lab
+            .h1
+            .oci_run(
+                runtime,
+                "web",
+                &Bundle {
+                    config: made.clone(),
+                },
+            )
+            .ok();
+        assert!(shown.text().contains("10.9.0."), "{shown}");
+        assert_eq!(known(&lab), [""; 0]);
+    }
+    let all = lab.h1.exec(&[&program, "--help"]).ok();
+    for word in [
+        "createRuntime",
+        "poststop",
+        "example",
+        "org.netd.network",
+        "org.netd.dns-opts",
+    ] {
+        assert!(all.stdout.contains(word), "{all}");
+    }
+    let bad = lab.h1.exec(&[&program, "example", "-p", "99999"]).fails(2);
+    assert!(bad.stderr.contains("99999"), "{bad}");
+    let _ = lab
+        .h1
+        .exec(&[&program, "example", "/no/such.json"])
+        .fails(1)
+        .names(&["/no/such.json"]);
 }

@@ -97,3 +97,7 @@ mod cni_install;
 mod spans;
 
 mod hooks;
+
+mod hooks_bad_input;
+
+mod hooks_life;
