@@ -189,6 +189,7 @@ pub struct Link {
 
 /// Resolver settings; an empty list means "not said".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DnsSettings {
     /// Upstream resolvers.
@@ -242,6 +243,7 @@ pub struct Endpoint {
 
 /// What a runtime knows a container's presence on a network by (CNI specification: the primary key of an attachment).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeKey {
     /// Name of the runtime's network configuration, which need not be that of the network.
@@ -254,6 +256,7 @@ pub struct RuntimeKey {
 
 /// A route of one container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContainerRoute {
     /// Where it leads.

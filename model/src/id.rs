@@ -85,6 +85,8 @@ macro_rules! identity {
                 text.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        crate::schema::text!($name, "64 hexadecimal digits");
     };
 }
 

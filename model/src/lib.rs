@@ -6,6 +6,8 @@
 //! Reading order: [`id`] and [`name`] (who), [`subnet`], [`mac`] and [`port`] (numbers), [`network`] and
 //! [`container`] (what exists) with [`reach`] and [`peer`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
 
+mod schema;
+
 pub mod id;
 pub mod link_local;
 pub mod mac;

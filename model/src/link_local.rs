@@ -121,6 +121,8 @@ impl From<LinkLocal> for IpAddr {
     }
 }
 
+crate::schema::text!(LinkLocal, "address of 169.254.0.0/16 or fe80::/10");
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,6 +109,8 @@ impl<'de> Deserialize<'de> for Mac {
     }
 }
 
+crate::schema::text!(Mac, "Ethernet address, such as 02:42:ac:11:00:02");
+
 #[cfg(test)]
 mod tests {
     use super::*;

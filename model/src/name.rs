@@ -202,7 +202,7 @@ fn check_interface(given: &str) -> Result<(), ParseNameError> {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $check:expr, $words:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(std::sync::Arc<str>);
@@ -256,38 +256,46 @@ macro_rules! name {
                 Self::new(&text).map_err(serde::de::Error::custom)
             }
         }
+
+        crate::schema::text!($name, $words);
     };
 }
 
 name!(
     /// Name of a network, unique on a host. `default` and `container` are kept for the command line's modes.
     NetworkName,
-    check_network_name
+    check_network_name,
+    "name of a network, 1 to 128 of letters, digits, '_', '.' and '-', the first a letter or digit"
 );
 name!(
     /// Name of a container, unique on a host, resolvable by its neighbours.
     ContainerName,
-    |text| check_name("container name", text)
+    |text| check_name("container name", text),
+    "name of a container, 1 to 128 of letters, digits, '_', '.' and '-', the first a letter or digit"
 );
 name!(
     /// Another name of a container on one network; several containers may share one.
     Alias,
-    |text| check_name("alias", text)
+    |text| check_name("alias", text),
+    "another name of a container on one network, formed as its name is"
 );
 name!(
     /// What a runtime calls a container or a network configuration of its own. It is no name for DNS.
     RuntimeId,
-    check_runtime_id
+    check_runtime_id,
+    "a runtime's own id, of letters, digits, '_', '.' and '-', the first a letter or digit"
 );
 name!(
     /// What gethostname(2) says inside a container.
     Hostname,
-    check_hostname
+    check_hostname,
+    "what gethostname(2) says inside a container"
 );
 name!(
     /// Name of a network interface, 1 to 15 bytes.
     IfName,
-    check_interface
+    check_interface,
+    "name of a network interface, 1 to 15 bytes"
 );
 
 #[cfg(test)]

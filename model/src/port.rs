@@ -14,6 +14,7 @@ pub use sources::ParseSourceError;
 
 /// A transport protocol that has ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// RFC 9293.
@@ -173,3 +174,5 @@ impl<'de> Deserialize<'de> for PortRange {
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+crate::schema::text!(PortRange, "port or range, such as 80 or 8000-8010");

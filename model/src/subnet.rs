@@ -173,6 +173,8 @@ impl<'de> Deserialize<'de> for Subnet {
     }
 }
 
+crate::schema::text!(Subnet, "subnet in CIDR notation, such as 172.28.0.0/16");
+
 #[cfg(test)]
 mod tests {
     use super::*;

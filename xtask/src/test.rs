@@ -29,7 +29,7 @@ struct Counts {
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     packages::install_missing()?;
     docker_client::unpack_if_missing()?;
-    cargo::run(&["build", "--workspace", "--bins"])?;
+    cargo::run(&["build", "--workspace", "--bins", "--examples"])?;
     let before = look()?;
     let mut counts = Counts::default();
     let mut scenarios = Scenarios::default();

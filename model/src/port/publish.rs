@@ -66,6 +66,7 @@ pub enum ParsePublishError {
 
 /// What a user asks for with `-p [IP:][HOST_PORTS:]CONTAINER_PORTS[/PROTOCOL][,from=SUBNET]...`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PublishRequest {
     /// The transport protocol.
@@ -201,6 +202,7 @@ impl fmt::Display for PublishRequest {
 
 /// Ports of a container that the host forwards, as granted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PublishedPort {
     /// The transport protocol.
     pub protocol: Protocol,

@@ -15,6 +15,7 @@ use crate::{Attachment, Netns, NetworkRequest};
 
 /// Body of `POST /attachments`: make a namespace known as a container, if it is not yet, and connect it under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttachRequest {
     /// What the runtime knows it by.
@@ -45,6 +46,7 @@ pub struct AttachRequest {
 
 /// The network that a runtime wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WantedNetwork {
     /// One that is there, by name or id.
@@ -55,6 +57,7 @@ pub enum WantedNetwork {
 
 /// Who a container is that becomes known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NewIdentity {
     /// Its id; `None` draws one.
@@ -71,6 +74,7 @@ pub struct NewIdentity {
 
 /// Answer to `POST /attachments` and `POST /attachments/check`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attached {
     /// The container's place on the network.
     pub attachment: Attachment,
@@ -87,6 +91,7 @@ pub struct Attached {
 
 /// Body of `POST /attachments/retain`: what a runtime still knows of one of its network configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetainRequest {
     /// Name of the network configuration.
@@ -97,6 +102,7 @@ pub struct RetainRequest {
 
 /// One attachment that stays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Retained {
     /// The runtime's id of the container.
@@ -107,6 +113,7 @@ pub struct Retained {
 
 /// Answer to `POST /attachments/retain`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RetainReport {
     /// What went.
     pub removed: Vec<RuntimeKey>,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// A network namespace handed over: that of a process, or an open descriptor of one. Never a path, which might mean
 /// another file to the daemon than to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Netns {
     /// Process id, as the daemon sees it.
@@ -25,6 +26,7 @@ pub struct Netns {
 
 /// Body of `POST /containers`: make a namespace known as a container and connect it, all or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ContainerRequest {
     /// The runtime's id for it; `None` draws one.
@@ -71,6 +73,7 @@ pub struct ContainerRequest {
 
 /// A port that a container listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExposedPort {
     /// The transport protocol.
@@ -81,6 +84,7 @@ pub struct ExposedPort {
 
 /// A container as netd knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ContainerView {
     /// Its id.
     pub id: ContainerId,
@@ -124,6 +128,7 @@ pub struct ContainerView {
 
 /// Files that a runtime binds into the container's /etc. netd keeps them true in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ContainerFiles {
     /// For /etc/hosts.
     pub hosts: PathBuf,
@@ -135,6 +140,7 @@ pub struct ContainerFiles {
 
 /// A container's place on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attachment {
     /// Id of the network.
     pub network_id: NetworkId,
@@ -149,9 +155,11 @@ pub struct Attachment {
     /// Ethernet address.
     pub mac: Option<Mac>,
     /// Addresses with prefix.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub addresses: Vec<IpNetwork>,
     /// Link-local addresses that were asked for, with prefix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub link_local_addresses: Vec<IpNetwork>,
     /// The network's gateway, as containers use it.
     pub gateways: Vec<IpAddr>,
@@ -163,6 +171,7 @@ pub struct Attachment {
 
 /// Answer to `POST /containers/prune`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ForgetReport {
     /// Names of the containers that were forgotten.
     pub containers: Vec<ContainerName>,
@@ -172,6 +181,7 @@ pub struct ForgetReport {
 
 /// Body of `POST /networks/{network}/connect`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectRequest {
     /// Name or id of a known container. Either this or `netns`.
@@ -200,6 +210,7 @@ pub struct ConnectRequest {
 
 /// Body of `POST /networks/{network}/disconnect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DisconnectRequest {
     /// Name or id.
@@ -211,6 +222,7 @@ pub struct DisconnectRequest {
 
 /// Body of `POST /containers/{container}/publish` and `/unpublish`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PortsRequest {
     /// The ports. `unpublish` withdraws every published port that fits one of them.
@@ -219,6 +231,7 @@ pub struct PortsRequest {
 
 /// Body of `POST /containers/{container}/stop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StopRequest {
     /// Seconds between SIGTERM and SIGKILL.
@@ -227,6 +240,7 @@ pub struct StopRequest {
 
 /// Body of `POST /containers/{container}/exit`, sent by a supervisor whose command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExitReport {
     /// Exit status, or 128 + number of the signal that ended it.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Body of `POST /networks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRequest {
     /// Its name.
@@ -49,6 +50,7 @@ pub struct NetworkRequest {
 
 /// Body of `PATCH /networks/{network}`: what shall be other than it is. What is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UpdateRequest {
     /// Marks to put or replace.
@@ -71,6 +73,7 @@ pub struct UpdateRequest {
 
 /// An address pool as asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolRequest {
     /// All addresses; `None` lets the daemon choose.
@@ -85,6 +88,7 @@ pub struct PoolRequest {
 
 /// Answer to `POST /networks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Created {
     /// The new network's id.
     pub id: NetworkId,
@@ -94,6 +98,7 @@ pub struct Created {
 
 /// Body of `POST /networks/{network}/allow` and `.../deny`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PairRequest {
     /// The other network: its name, id or the beginning of its id.
@@ -102,6 +107,7 @@ pub struct PairRequest {
 
 /// Answer to `POST /networks/prune`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PruneReport {
     /// Names of the networks that were removed.
     pub networks: Vec<NetworkName>,
@@ -111,6 +117,7 @@ pub struct PruneReport {
 
 /// A network as `docker network inspect` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkView {
     /// Its name.
@@ -158,6 +165,7 @@ pub struct NetworkView {
 
 /// Address management of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct IpamView {
     /// `default`.
@@ -170,6 +178,7 @@ pub struct IpamView {
 
 /// One pool; fields that the user did not give are left out, as Docker does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct PoolView {
     /// All addresses.
@@ -191,6 +200,7 @@ pub struct PoolView {
 
 /// The network that another one took its configuration from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct ConfigFrom {
     /// Its name; empty for none.
@@ -199,6 +209,7 @@ pub struct ConfigFrom {
 
 /// A container on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkContainer {
     /// The container's name.

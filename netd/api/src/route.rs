@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Body of `POST /routes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RouteRequest {
     /// The containers' subnet on the other host.
@@ -23,6 +24,7 @@ pub struct RouteRequest {
 
 /// A route to containers of another host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RouteView {
     /// The containers' subnet on the other host.
     pub subnet: Subnet,
@@ -38,6 +40,7 @@ pub struct RouteView {
 
 /// Body of `POST /networks/{network}/uplinks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UplinkRequest {
     /// The card.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer to `GET /version`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Version {
     /// The daemon's version.
     pub version: String,
@@ -16,6 +17,7 @@ pub struct Version {
 
 /// Answer to `GET /status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     /// The daemon's version.
     pub version: String,
@@ -58,6 +60,7 @@ pub struct Status {
 
 /// How long one part of an operation took, as often as it happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timing {
     /// `attach`, `detach`, `create` or `remove` (of a network).
     pub operation: String,
@@ -73,6 +76,7 @@ pub struct Timing {
 
 /// How often kernel and store were compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReconcileCount {
     /// Comparisons.
     pub runs: u64,
@@ -82,6 +86,7 @@ pub struct ReconcileCount {
 
 /// One line of `GET /events`: newline-separated JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// RFC 3339 time with nanoseconds.
     pub time: String,

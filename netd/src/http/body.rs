@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use netd_api::{ErrorBody, ErrorCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::EngineError;
@@ -103,6 +104,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Word {
             .await
             .map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
         Ok(Self(word))
+    }
+}
+
+/// Two names or ids in a request's path.
+pub(super) struct Pair(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Pair {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path((one, other)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+        Ok(Self(one, other))
+    }
+}
+
+/// What was made (201).
+pub(super) struct Made<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Made<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, axum::Json(self.0)).into_response()
     }
 }
 

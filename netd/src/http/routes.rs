@@ -1,8 +1,11 @@
-//! The paths of the native interface; what is not below its prefix is Docker's ([`docker`]). A request, once understood, is carried out to its end even if its client hangs
-//! up: flows run in tasks of their own.
+//! The paths: [`native`] has all of netd's own, [`description`] tells of them, and what is not below their prefix is
+//! Docker's ([`docker`]). A request, once understood, is carried out to its end even if its client hangs up: flows run in
+//! tasks of their own.
 
 mod attachments;
 mod containers;
+mod description;
+mod native;
 mod networks;
 mod peers;
 
@@ -16,7 +19,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::get;
 use futures::StreamExt;
 use netd_api::{ErrorCode, PREFIX, Status, Version};
 use tokio::sync::broadcast::error::RecvError;
@@ -37,59 +40,8 @@ pub(super) struct App {
 }
 
 pub(super) fn router(engine: Arc<Engine>, end: watch::Receiver<bool>) -> Router {
-    let native = Router::new()
-        .route("/version", get(version))
-        .route("/status", get(status))
-        .route("/events", get(events))
-        .route(
-            "/networks",
-            get(networks::list_networks).post(networks::create_network),
-        )
-        .route("/networks/prune", post(networks::prune_networks))
-        .route(
-            "/networks/{network}",
-            get(networks::show_network)
-                .patch(networks::update_network)
-                .delete(networks::remove_network),
-        )
-        .route("/networks/{network}/connect", post(networks::connect))
-        .route("/networks/{network}/disconnect", post(networks::disconnect))
-        .route("/networks/{network}/allow", post(networks::allow))
-        .route("/networks/{network}/deny", post(networks::deny))
-        .route("/networks/{network}/uplinks", post(peers::add_uplink))
-        .route(
-            "/networks/{network}/uplinks/{device}",
-            delete(peers::remove_uplink),
-        )
-        .route("/routes", get(peers::list_routes).post(peers::add_route))
-        .route("/routes/{subnet}", delete(peers::remove_route))
-        .route("/attachments", post(attachments::attach))
-        .route("/attachments/release", post(attachments::release))
-        .route("/attachments/check", post(attachments::check))
-        .route("/attachments/retain", post(attachments::retain))
-        .route(
-            "/containers",
-            get(containers::list_containers).post(containers::run_container),
-        )
-        .route("/containers/prune", post(containers::prune_containers))
-        .route(
-            "/containers/{container}",
-            get(containers::show_container).delete(containers::forget_container),
-        )
-        .route(
-            "/containers/{container}/stop",
-            post(containers::stop_container),
-        )
-        .route(
-            "/containers/{container}/exit",
-            post(containers::exit_container),
-        )
-        .route("/containers/{container}/publish", post(containers::publish))
-        .route(
-            "/containers/{container}/unpublish",
-            post(containers::unpublish),
-        );
-    let native = native
+    let native = native::served()
+        .route("/openapi.json", get(description::show))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method);
     let app = App { engine, end };
@@ -167,7 +119,7 @@ async fn status(Shared(app): Shared<App>) -> Answer<Status> {
 }
 
 /// Newline-separated JSON for as long as the client and the daemon stay.
-async fn events(Shared(app): Shared<App>) -> Response {
+async fn events(Shared(app): Shared<App>) -> EventStream {
     let mut end = app.end.clone();
     let lines = futures::stream::unfold(app.engine.listen(), |mut listener| async {
         loop {
@@ -188,9 +140,17 @@ async fn events(Shared(app): Shared<App>) -> Response {
     let until_end = lines.take_until(async move {
         let _ = end.changed().await;
     });
-    (
-        [(CONTENT_TYPE, "application/x-ndjson")],
-        Body::from_stream(until_end),
-    )
-        .into_response()
+    EventStream(Body::from_stream(until_end))
+}
+
+/// Events as they happen, a line each.
+struct EventStream(Body);
+
+/// Their content type.
+const LINES_OF_JSON: &str = "application/x-ndjson";
+
+impl IntoResponse for EventStream {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, LINES_OF_JSON)], self.0).into_response()
+    }
 }

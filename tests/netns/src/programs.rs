@@ -88,7 +88,7 @@ pub fn built(name: &str) -> PathBuf {
         }
     }
     panic!(
-        "{name} is not built (looked beside {}): run `cargo build --workspace --bins`, or `cargo xtask test`, which does",
+        "{name} is not built (looked beside {}): run `cargo build --workspace --bins --examples`, or `cargo xtask test`, which does",
         Path::new(&own).display()
     );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::response::NoContent;
 use netd_api::{AttachRequest, Attached, RetainReport, RetainRequest, RuntimeKey};
 
 use super::containers::{checked, handle};
@@ -55,9 +55,9 @@ pub(super) async fn check(
 pub(super) async fn release(
     Shared(app): Shared<App>,
     Json(key): Json<RuntimeKey>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     whole(async move { app.engine.release_for_runtime(key).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn retain(

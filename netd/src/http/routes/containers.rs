@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::response::NoContent;
 use netd_api::{
     ContainerRequest, ContainerView, ExitReport, ForgetReport, PortsRequest, StopRequest,
 };
@@ -15,7 +15,7 @@ use netd_model::{Container, ContainerId, PublishRequest};
 use super::{Answer, App, whole};
 use crate::config::resolver;
 use crate::engine::{Ending, EngineError, NewContainer, Wish};
-use crate::http::body::{Json, Refusal, Word};
+use crate::http::body::{Json, Made, Refusal, Word};
 use crate::http::views;
 
 pub(super) async fn list_containers(Shared(app): Shared<App>) -> Answer<Vec<ContainerView>> {
@@ -32,11 +32,12 @@ pub(super) async fn list_containers(Shared(app): Shared<App>) -> Answer<Vec<Cont
 pub(super) async fn run_container(
     Shared(app): Shared<App>,
     Json(request): Json<ContainerRequest>,
-) -> Result<(StatusCode, axum::Json<ContainerView>), Refusal> {
+) -> Result<Made<ContainerView>, Refusal> {
     let new = new_container(request)?;
     let engine = Arc::clone(&app.engine);
     let container = whole(async move { engine.run_container(new).await }).await?;
-    Ok((StatusCode::CREATED, view_of(&app, container.id).await?))
+    let axum::Json(view) = view_of(&app, container.id).await?;
+    Ok(Made(view))
 }
 
 pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, Refusal> {
@@ -144,7 +145,7 @@ pub(super) async fn show_container(
 pub(super) async fn forget_container(
     Shared(app): Shared<App>,
     Word(word): Word,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let container = app.engine.find_container(&word).await?;
     whole(async move {
         app.engine
@@ -152,7 +153,7 @@ pub(super) async fn forget_container(
             .await
     })
     .await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn prune_containers(Shared(app): Shared<App>) -> Answer<ForgetReport> {
@@ -165,18 +166,18 @@ pub(super) async fn stop_container(
     Shared(app): Shared<App>,
     Word(word): Word,
     Json(request): Json<StopRequest>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let container = app.engine.find_container(&word).await?;
     let patience = Duration::from_secs(u64::from(request.timeout_seconds));
     whole(async move { app.engine.stop_container(container.id, patience).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn exit_container(
     Shared(app): Shared<App>,
     Word(word): Word,
     Json(report): Json<ExitReport>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let container = app.engine.find_container(&word).await?;
     whole(async move {
         app.engine
@@ -184,7 +185,7 @@ pub(super) async fn exit_container(
             .await
     })
     .await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn publish(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::response::NoContent;
 use netd_api::{
     Attachment, ConnectRequest, Created, DisconnectRequest, NetworkRequest, NetworkView,
     PairRequest, PruneReport, UpdateRequest,
@@ -13,7 +13,7 @@ use netd_model::NetworkId;
 use super::containers::{checked, endpoint_options, handle};
 use super::{Answer, App, whole};
 use crate::engine::{Absent, EngineError, NewContainer, Wish};
-use crate::http::body::{Json, Refusal, Word};
+use crate::http::body::{Json, Made, Refusal, Word};
 use crate::http::views;
 
 pub(super) async fn list_networks(Shared(app): Shared<App>) -> Answer<Vec<NetworkView>> {
@@ -29,15 +29,12 @@ pub(super) async fn list_networks(Shared(app): Shared<App>) -> Answer<Vec<Networ
 pub(super) async fn create_network(
     Shared(app): Shared<App>,
     Json(request): Json<NetworkRequest>,
-) -> Result<(StatusCode, axum::Json<Created>), Refusal> {
+) -> Result<Made<Created>, Refusal> {
     let network = whole(async move { app.engine.create_network(request).await }).await?;
-    Ok((
-        StatusCode::CREATED,
-        axum::Json(Created {
-            id: network.id,
-            warnings: Vec::new(),
-        }),
-    ))
+    Ok(Made(Created {
+        id: network.id,
+        warnings: Vec::new(),
+    }))
 }
 
 pub(super) async fn prune_networks(Shared(app): Shared<App>) -> Answer<PruneReport> {
@@ -76,7 +73,7 @@ pub(super) async fn update_network(
 pub(super) async fn remove_network(
     Shared(app): Shared<App>,
     Word(word): Word,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let network = app.engine.find_network(&word).await?;
     // Whoever removed it in between left nothing but the caller's word for it.
     let gone = |error: EngineError| match error {
@@ -84,7 +81,7 @@ pub(super) async fn remove_network(
         other => other,
     };
     whole(async move { app.engine.remove_network(network.id).await.map_err(gone) }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn pair(
@@ -100,20 +97,20 @@ pub(super) async fn allow(
     Shared(app): Shared<App>,
     Word(word): Word,
     Json(request): Json<PairRequest>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let (one, other) = pair(&app, &word, &request).await?;
     whole(async move { app.engine.allow(one, other).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn deny(
     Shared(app): Shared<App>,
     Word(word): Word,
     Json(request): Json<PairRequest>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let (one, other) = pair(&app, &word, &request).await?;
     whole(async move { app.engine.deny(one, other).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn connect(
@@ -174,7 +171,7 @@ pub(super) async fn disconnect(
     Shared(app): Shared<App>,
     Word(word): Word,
     Json(request): Json<DisconnectRequest>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let network = app.engine.find_network(&word).await?;
     let absent = if request.force {
         Absent::Accept
@@ -184,7 +181,7 @@ pub(super) async fn disconnect(
     let container = match app.engine.find_container(&request.container).await {
         Ok(container) => container,
         Err(EngineError::ContainerNotFound(_)) if request.force => {
-            return Ok(StatusCode::NO_CONTENT);
+            return Ok(NoContent);
         }
         Err(error) => return Err(error.into()),
     };
@@ -194,5 +191,5 @@ pub(super) async fn disconnect(
             .await
     })
     .await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

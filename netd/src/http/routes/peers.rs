@@ -1,12 +1,12 @@
 //! Paths of what leads to other hosts: routes, and cards on networks.
 
-use axum::extract::{Path, State as Shared};
-use axum::http::StatusCode;
+use axum::extract::State as Shared;
+use axum::response::NoContent;
 use netd_api::{RouteRequest, RouteView, UplinkRequest};
 use netd_model::{IfName, Subnet};
 
 use super::{Answer, App, whole};
-use crate::http::body::{Json, Refusal, Word};
+use crate::http::body::{Json, Made, Pair, Refusal, Word};
 use crate::http::views;
 
 pub(super) async fn list_routes(Shared(app): Shared<App>) -> Answer<Vec<RouteView>> {
@@ -20,17 +20,17 @@ pub(super) async fn list_routes(Shared(app): Shared<App>) -> Answer<Vec<RouteVie
 pub(super) async fn add_route(
     Shared(app): Shared<App>,
     Json(request): Json<RouteRequest>,
-) -> Result<(StatusCode, axum::Json<RouteView>), Refusal> {
+) -> Result<Made<RouteView>, Refusal> {
     let engine = std::sync::Arc::clone(&app.engine);
     let route = whole(async move { engine.add_route(request).await }).await?;
     let view = app.engine.look(move |state| views::route(state, &route));
-    Ok((StatusCode::CREATED, axum::Json(view.await?)))
+    Ok(Made(view.await?))
 }
 
 pub(super) async fn remove_route(
     Shared(app): Shared<App>,
     Word(subnet): Word,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let subnet: Subnet =
         subnet
             .parse()
@@ -38,25 +38,25 @@ pub(super) async fn remove_route(
                 Refusal::invalid(error.to_string())
             })?;
     whole(async move { app.engine.remove_route(subnet).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn add_uplink(
     Shared(app): Shared<App>,
     Word(word): Word,
     Json(request): Json<UplinkRequest>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<NoContent, Refusal> {
     let network = app.engine.find_network(&word).await?.id;
     whole(async move { app.engine.add_uplink(network, request).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn remove_uplink(
     Shared(app): Shared<App>,
-    Path((word, device)): Path<(String, String)>,
-) -> Result<StatusCode, Refusal> {
+    Pair(word, device): Pair,
+) -> Result<NoContent, Refusal> {
     let device = IfName::new(&device).map_err(|error| Refusal::invalid(error.to_string()))?;
     let network = app.engine.find_network(&word).await?.id;
     whole(async move { app.engine.remove_uplink(network, device).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

@@ -92,6 +92,7 @@ mod cni_chains;
 
 mod cni_crowd;
 
+mod client;
 mod cni_install;
 
 mod spans;
