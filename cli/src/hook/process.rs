@@ -1,6 +1,6 @@
 //! The container's first process: whether a number still means the same one, and which namespaces it is in.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -49,6 +49,18 @@ impl Process {
     /// File of its namespace of a kind, such as `net`.
     pub(super) fn namespace(&self, kind: &str) -> PathBuf {
         format!("/proc/{}/ns/{kind}", self.pid).into()
+    }
+
+    /// True if its network namespace is this one.
+    pub(super) fn is_in(&self, netns: &File) -> bool {
+        let identity = |file: fs::Metadata| (file.dev(), file.ino());
+        let own = fs::metadata(self.namespace("net")).map(identity);
+        own.is_ok_and(|own| {
+            netns
+                .metadata()
+                .map(identity)
+                .is_ok_and(|there| there == own)
+        })
     }
 
     /// True if this program is in the same namespace of that kind.

@@ -1,9 +1,11 @@
 //! The two hooks: createRuntime connects, poststop disconnects.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 
 use netd_api::{
-    AttachRequest, Attached, Client, ClientError, IfName, Netns, NewIdentity, RetainRequest,
+    AttachRequest, Client, ClientError, ErrorCode, IfName, Netns, NewIdentity, RetainRequest,
     RuntimeId, RuntimeKey, WantedNetwork,
 };
 
@@ -39,9 +41,13 @@ pub(super) fn create_runtime(client: &Client, state: &State) -> Result<(), Failu
     if process.shares("net")? {
         return Err(Failure::HostNetwork);
     }
+    // One that has a file of its own outlives the process, and so does what the container has in it, until poststop.
+    let path = bundle.netns.as_ref();
+    let bound = path.and_then(|path| crate::netns::open(path).ok());
     let start = Start {
         client,
         state,
+        bound: bound.filter(|file| process.is_in(file)),
         process,
         bundle,
         wishes,
@@ -58,6 +64,7 @@ struct Start<'a> {
     client: &'a Client,
     state: &'a State,
     process: Process,
+    bound: Option<File>,
     bundle: Bundle,
     wishes: Wishes,
 }
@@ -72,9 +79,16 @@ impl Start<'_> {
                 container: self.state.id.clone(),
                 interface: interface(number)?,
             };
-            let Attached { files: own, .. } = self.client.attach(&self.request(&key, place))?;
+            let request = self.request(&key, place);
+            let attached = match self.client.attach(&request) {
+                Err(ClientError::Refused { body, .. }) if body.code == ErrorCode::NameTaken => {
+                    self.clear_former()?;
+                    self.client.attach(&request)
+                }
+                answer => answer,
+            };
+            files = Some(attached?.files);
             made.push(key);
-            files = Some(own);
         }
         // The same process all the time, so the namespace that the daemon found by its number was its own.
         if !self.process.is_running() {
@@ -85,6 +99,15 @@ impl Start<'_> {
             Some(files) => Ok(bind::bind(&self.process, &self.bundle, &files)?),
             None => Ok(()),
         }
+    }
+
+    /// Takes away what a former container of this id and bundle left, if its process has ended: one that was killed a moment
+    /// ago, or whose namespace outlives it and whose poststop found no daemon.
+    fn clear_former(&self) -> Result<(), Failure> {
+        if !is_anothers(self.client, self.state, Some(&self.bundle))? {
+            self.client.retain(&nothing_of(self.state)?)?;
+        }
+        Ok(())
     }
 
     fn request(&self, key: &RuntimeKey, place: &Place) -> AttachRequest {
@@ -98,10 +121,7 @@ impl Start<'_> {
         aliases.dedup();
         AttachRequest {
             key: key.clone(),
-            netns: Netns {
-                pid: self.process.pid,
-                fd: None,
-            },
+            netns: self.netns(),
             network: WantedNetwork::Existing(place.network.clone()),
             container: self.identity(),
             ips: place.ips.clone(),
@@ -109,6 +129,20 @@ impl Start<'_> {
             aliases,
             ports: place.ports.clone(),
             routes: Vec::new(),
+        }
+    }
+
+    fn netns(&self) -> Netns {
+        let descriptor = self.bound.as_ref().map(AsRawFd::as_raw_fd);
+        match descriptor.and_then(|fd| u32::try_from(fd).ok()) {
+            Some(fd) => Netns {
+                pid: std::process::id(),
+                fd: Some(fd),
+            },
+            None => Netns {
+                pid: self.process.pid,
+                fd: None,
+            },
         }
     }
 
@@ -138,10 +172,7 @@ pub(super) fn poststop(client: &Client, state: &State) -> Result<(), Failure> {
         return Err(Failure::Moment { verb, status });
     }
     let bundle = Bundle::read(&state.bundle).ok();
-    let request = RetainRequest {
-        network: group(state)?,
-        keep: Vec::new(),
-    };
+    let request = nothing_of(state)?;
     let asked = match is_anothers(client, state, bundle.as_ref()) {
         Ok(true) => return Ok(()),
         Ok(false) => client.retain(&request),
@@ -192,6 +223,14 @@ fn is_anothers(
         Err(ClientError::Refused { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Says that nothing is kept of a container.
+fn nothing_of(state: &State) -> Result<RetainRequest, Failure> {
+    Ok(RetainRequest {
+        network: group(state)?,
+        keep: Vec::new(),
+    })
 }
 
 /// The name under which netd keeps what belongs to one container of one bundle: runtimes have an id each for themselves.

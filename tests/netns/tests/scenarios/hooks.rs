@@ -140,18 +140,33 @@ fn hooks_a_namespace_that_was_made_before_is_connected_and_left() {
             (links.text().lines().count() == 1).then_some(())
         });
         assert_eq!(known(&lab), [""; 0]);
-        // Without a daemon poststop cannot do it, and says so.
+        // Without a daemon poststop cannot do it, and says so: the namespace is there, with all that was in it.
         let state = json!({ "ociVersion": "1.0.2", "id": "web", "status": "stopped", "bundle": "/run/bundles/web" });
         let state = state.to_string();
+        lab.h1.oci_detached(runtime, "web", &bundle);
         lab.h1.kill();
+        let _ = lab.h1.oci(runtime, &["delete", "--force", "web"]);
         let ran = lab.h1.hook("poststop", state.as_bytes());
         let _ = ran
             .fails(1)
             .names(&["/run/netns/mine", "start it with `netd`"]);
         lab.h1.start();
+        assert_eq!(known(&lab), ["web"]);
         for _ in 0..3 {
             let _ = lab.h1.hook("poststop", state.as_bytes()).ok();
+            assert_eq!(known(&lab), [""; 0]);
         }
+        // Nor does it matter if nobody calls it: the next one of that name takes the place of the last.
+        lab.h1.oci_detached(runtime, "web", &bundle);
+        lab.h1.kill();
+        let _ = lab.h1.oci(runtime, &["delete", "--force", "web"]);
+        lab.h1.start();
+        let next = lab
+            .h1
+            .oci_run(runtime, "web", &Bundle::new(&show, &web()))
+            .ok();
+        assert!(next.text().contains("10.9.0.80"), "{next}");
+        assert_eq!(known(&lab), [""; 0]);
         let _ = lab.h1.exec(&["ip", "netns", "delete", "mine"]).ok();
     }
 }

@@ -272,3 +272,23 @@ fn hooks_many_containers_start_and_end_at_once() {
     }
     before.is_back(&lab);
 }
+
+#[test]
+fn hooks_a_container_is_started_again_the_moment_it_was_deleted() {
+    let lab = lab();
+    let before = Before::of(&lab);
+    for runtime in Runtime::BOTH {
+        for _ in 0..10 {
+            lab.h1.oci_detached(runtime, "web", &Bundle::idle(&web()));
+            let _ = lab.h1.oci(runtime, &["delete", "--force", "web"]).ok();
+        }
+        // Nor does it matter that nobody deletes it: the records of the runtime are thrown away behind a killed one.
+        for _ in 0..10 {
+            lab.h1.oci_detached(runtime, "web", &Bundle::idle(&web()));
+            let pid = lab.h1.oci_pid(runtime, "web");
+            let kill = format!("kill -KILL {pid}; rm -rf {}/web", runtime.records());
+            let _ = lab.h1.sh(&kill).ok();
+        }
+        before.is_back(&lab);
+    }
+}
