@@ -1,6 +1,7 @@
 //! What happens, told to whoever listens. A slow listener misses events and is told so; nobody waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netd_api::Event;
 use netd_model::Endpoint;
@@ -10,11 +11,15 @@ use super::{Engine, EngineError};
 
 /// How many events a listener may be behind.
 const BACKLOG: usize = 1024;
+/// How many events are kept for who asks later what happened; as many as Docker keeps.
+const PAST: usize = 256;
 
 /// The announcer.
 #[derive(Clone, Debug)]
 pub(super) struct Events {
     listeners: broadcast::Sender<Event>,
+    /// The latest, the eldest first.
+    past: Arc<Mutex<VecDeque<Event>>>,
 }
 
 impl Events {
@@ -23,6 +28,7 @@ impl Events {
     pub(super) fn new() -> Self {
         Self {
             listeners: broadcast::channel(BACKLOG).0,
+            past: Arc::default(),
         }
     }
 
@@ -30,6 +36,13 @@ impl Events {
     #[must_use]
     pub(super) fn listen(&self) -> broadcast::Receiver<Event> {
         self.listeners.subscribe()
+    }
+
+    /// The latest events, and everything after them: none is missed or told twice in between.
+    #[must_use]
+    pub(super) fn listen_with_past(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        (past.iter().cloned().collect(), self.listeners.subscribe())
     }
 
     /// Tells that `action` happened to the `kind` of that id and name.
@@ -55,6 +68,11 @@ impl Events {
             name,
             attributes,
         };
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        if past.len() == PAST {
+            past.pop_front();
+        }
+        past.push_back(event.clone());
         // An error says that nobody listens.
         let _ = self.listeners.send(event);
     }
@@ -83,6 +101,7 @@ impl Engine {
             let mut facts = vec![
                 ("container", container.name.to_string()),
                 ("container_id", container.id.to_string()),
+                ("driver", network.driver.name().to_owned()),
             ];
             if !addresses.is_empty() {
                 facts.push(("address", addresses.join(" ")));

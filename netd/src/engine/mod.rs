@@ -179,6 +179,17 @@ impl Engine {
         self.events.listen()
     }
 
+    /// The latest of what happened, and what happens from now on.
+    #[must_use]
+    pub fn listen_with_past(
+        &self,
+    ) -> (
+        Vec<netd_api::Event>,
+        tokio::sync::broadcast::Receiver<netd_api::Event>,
+    ) {
+        self.events.listen_with_past()
+    }
+
     /// The daemon's settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {

@@ -156,7 +156,7 @@ impl Engine {
             "network",
             "remove",
             (id.to_string(), network.name.to_string()),
-            &[],
+            &[("driver", network.driver.name().to_owned())],
         );
         Ok(())
     }
