@@ -45,6 +45,12 @@ impl Parameters {
         value.filter(|value| !value.is_empty())
     }
 
+    /// Whether a parameter is set, as Docker reads most of its own: all but a few words means yes.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        let value = self.get(name).map(|value| value.trim().to_lowercase());
+        value.is_some_and(|value| !matches!(&*value, "0" | "no" | "false" | "none"))
+    }
+
     /// A parameter that is nothing but a truth value.
     pub(super) fn truth(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {

@@ -3,10 +3,13 @@
 //!
 //! What comes with a version in front (`/v1.41/networks`) is checked for it and answered as that version has it. Reading
 //! order: [`service`], [`version`], [`problem`] (every refusal, with Docker's status and sentence), [`given`] (bodies,
-//! queries and words of a path), [`filters`], [`wire`] (the forms), [`system`], [`networks`], [`create`], [`connect`].
+//! queries and words of a path), [`filters`], [`wire`] (the forms), [`system`], [`networks`], [`create`], [`connect`],
+//! [`containers`] with [`views`], [`events`] with [`moment`].
 
 mod connect;
+mod containers;
 mod create;
+mod events;
 mod filters;
 mod given;
 mod moment;
@@ -14,6 +17,7 @@ mod networks;
 mod problem;
 mod system;
 mod version;
+mod views;
 mod wire;
 
 use std::convert::Infallible;
@@ -51,6 +55,9 @@ fn paths(app: App) -> Router {
         .route("/_ping", get(system::ping))
         .route("/version", get(system::version))
         .route("/info", get(system::info))
+        .route("/events", get(events::events))
+        .route("/containers/json", get(containers::list))
+        .route("/containers/{container}/json", get(containers::show))
         .route("/networks", get(networks::list))
         .route("/networks/", get(networks::list))
         .route("/networks/create", post(create::create))

@@ -99,9 +99,11 @@ pub(super) fn as_of(version: ApiVersion, mut answer: Response) -> Response {
     let sentence = answer.extensions_mut().remove::<Sentence>();
     if let Some(Sentence(text)) = sentence.filter(|_| version < ApiVersion::JSON_ERRORS) {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        answer.headers_mut().insert(CONTENT_TYPE, plain);
-        answer.headers_mut().remove(CONTENT_LENGTH);
-        *answer.body_mut() = Body::from(text + "\n");
+        let text = text + "\n";
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, plain);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+        *answer.body_mut() = Body::from(text);
     }
     answer
 }
@@ -189,6 +191,9 @@ fn known(error: &EngineError) -> Option<(StatusCode, String)> {
                 forbidden("bridge driver doesn't support multiple subnets".to_owned())
             }
         },
+        EngineError::InterfaceTaken { name, .. } => forbidden(format!(
+            "cannot create network: its bridge conflicts with interface {name}"
+        )),
         EngineError::Pool(error) => pool(error),
         EngineError::Option(OptionError::BadValue { key, value, .. }) => {
             bad(format!("failed to parse {key} value: {value}"))

@@ -84,6 +84,10 @@ mod obstacles;
 
 mod docker_client;
 
+mod docker_events;
+
+mod docker_requests;
+
 mod cni;
 
 mod cni_bad_input;
