@@ -8,7 +8,7 @@ use netd_api::ContainerView;
 use netd_model::Container;
 
 use super::container_of;
-use super::filters::Filters;
+use super::filters::{Filters, Patterns};
 use super::given::{Parameters, Word};
 use super::problem::Problem;
 use super::wire::container::{Details, Summary};
@@ -56,7 +56,8 @@ pub(super) async fn list(
         state.containers().map(view).collect::<Vec<_>>()
     });
     let mut views: Vec<ContainerView> = views.await?;
-    views.retain(|view| (all || view.ended.is_none()) && leave(&filters, view));
+    let patterns = ["id", "name"].map(|key| filters.patterns(key));
+    views.retain(|view| (all || view.ended.is_none()) && leave(&filters, &patterns, view));
     // The latest first.
     views.sort_by(|one, other| other.created.cmp(&one.created));
     views.truncate(limit.unwrap_or(usize::MAX));
@@ -75,7 +76,7 @@ fn limit(parameters: &Parameters) -> Result<Option<usize>, Problem> {
     Ok(usize::try_from(limit).ok().filter(|limit| *limit > 0))
 }
 
-fn leave(filters: &Filters, view: &ContainerView) -> bool {
+fn leave(filters: &Filters, [ids, names]: &[Patterns; 2], view: &ContainerView) -> bool {
     let code = view.exit_code.map(|code| code.to_string());
     let is_on = |wanted: &String| {
         let mut networks = view.networks.iter();
@@ -85,8 +86,8 @@ fn leave(filters: &Filters, view: &ContainerView) -> bool {
     };
     let networks = filters.values("network");
     let name = view.name.as_str();
-    filters.resembles("id", &view.id.to_string())
-        && (filters.resembles("name", name) || filters.resembles("name", &format!("/{name}")))
+    ids.fit(&view.id.to_string())
+        && (names.fit(name) || names.fit(&format!("/{name}")))
         && filters.has_labels("label", &view.labels)
         && filters.is("status", &view.state)
         && filters.is("exited", code.as_deref().unwrap_or_default())

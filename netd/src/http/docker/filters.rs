@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex_lite::RegexBuilder;
+use regex_lite::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use super::problem::Problem;
@@ -67,11 +67,19 @@ impl Filters {
         self.values(key).is_none_or(|values| values.contains(text))
     }
 
-    /// True if `text` is one of a key's values or has one in it, as a pattern; or nothing is said of the key.
-    pub(super) fn resembles(&self, key: &str, text: &str) -> bool {
-        self.values(key).is_none_or(|values| {
-            values.contains(text) || values.iter().any(|value| has_pattern(text, value))
-        })
+    /// The values of a key as patterns.
+    pub(super) fn patterns(&self, key: &str) -> Patterns {
+        let compiled = |text: &String| {
+            let pattern = RegexBuilder::new(text).size_limit(PATTERN_BYTES).build();
+            (text.clone(), pattern.ok())
+        };
+        Patterns(
+            self.values(key)
+                .into_iter()
+                .flatten()
+                .map(compiled)
+                .collect(),
+        )
     }
 
     /// True if all labels of the key are there; `KEY` is about any value, `KEY=VALUE` about one.
@@ -109,18 +117,25 @@ impl Filters {
     }
 }
 
+/// Values that are looked for within a text, each compiled once; what is no pattern is looked for as it stands.
+#[derive(Debug)]
+pub(super) struct Patterns(Vec<(String, Option<Regex>)>);
+
+impl Patterns {
+    /// True if `text` is one of the values or has one in it; or if there are none.
+    pub(super) fn fit(&self, text: &str) -> bool {
+        let fits = |(value, pattern): &(String, Option<Regex>)| match pattern {
+            Some(pattern) => value == text || pattern.is_match(text),
+            None => text.contains(value.as_str()),
+        };
+        self.0.is_empty() || self.0.iter().any(fits)
+    }
+}
+
 fn has_label(wanted: &str, labels: &BTreeMap<String, String>) -> bool {
     match wanted.split_once('=') {
         Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
         None => labels.contains_key(wanted),
-    }
-}
-
-/// What is no pattern is looked for as it stands.
-fn has_pattern(text: &str, pattern: &str) -> bool {
-    match RegexBuilder::new(pattern).size_limit(PATTERN_BYTES).build() {
-        Ok(pattern) => pattern.is_match(text),
-        Err(_) => text.contains(pattern),
     }
 }
 
@@ -155,7 +170,7 @@ mod tests {
             ("x{1000}{1000}{1000}", false),
         ] {
             let filters = filters(&format!(r#"{{"name":["{pattern}"]}}"#));
-            assert_eq!(filters.resembles("name", "my-app"), fits, "{pattern}");
+            assert_eq!(filters.patterns("name").fit("my-app"), fits, "{pattern}");
         }
     }
 

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use netd_api::NetworkView;
 
-use super::filters::Filters;
+use super::filters::{Filters, Patterns};
 use super::given::{Parameters, Word};
 use super::problem::Problem;
 use super::version::ApiVersion;
@@ -30,18 +30,16 @@ pub(super) async fn list(
     let networks = app.engine.look(move |state| {
         let all = state.networks();
         all.map(|network| (network.is_builtin(), views::network(state, network)))
-            .filter(|(is_builtin, view)| conditions.leave(*is_builtin, view))
-            .map(|(_, view)| Network::from(view))
             .collect::<Vec<_>>()
     });
-    let networks = networks.await?;
+    let networks = networks.await?.into_iter();
+    let networks = networks
+        .filter(|(is_builtin, view)| conditions.leave(*is_builtin, view))
+        .map(|(_, view)| Network::from(view));
     Ok(axum::Json(
         match version < ApiVersion::LISTS_WITHOUT_CONTAINERS {
-            true => networks,
-            false => networks
-                .into_iter()
-                .map(Network::without_containers)
-                .collect(),
+            true => networks.collect(),
+            false => networks.map(Network::without_containers).collect(),
         },
     ))
 }
@@ -49,6 +47,8 @@ pub(super) async fn list(
 /// What a list of networks is to leave.
 struct Conditions {
     filters: Filters,
+    names: Patterns,
+    ids: Patterns,
     dangling: Option<bool>,
     builtin: Option<bool>,
 }
@@ -65,6 +65,8 @@ impl Conditions {
         };
         let dangling = filters.truth("dangling")?;
         Ok(Self {
+            names: filters.patterns("name"),
+            ids: filters.patterns("id"),
             filters,
             dangling,
             builtin,
@@ -77,8 +79,8 @@ impl Conditions {
             && self.dangling.is_none_or(|wanted| wanted == is_dangling)
             && self.filters.is("driver", &view.driver)
             && self.filters.is("scope", &view.scope)
-            && self.filters.resembles("name", view.name.as_str())
-            && self.filters.resembles("id", &view.id.to_string())
+            && self.names.fit(view.name.as_str())
+            && self.ids.fit(&view.id.to_string())
             && self.filters.has_labels("label", &view.labels)
     }
 }
