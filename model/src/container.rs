@@ -219,6 +219,7 @@ pub struct Endpoint {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub link_local: Vec<LinkLocal>,
     /// Ports that the host forwards.
+    #[serde(with = "crate::port::runs")]
     pub ports: Vec<PublishedPort>,
     /// Ports that are open at the container's own address, on networks that translate nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

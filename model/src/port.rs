@@ -1,7 +1,8 @@
 //! Ports: protocols and ranges; `publish` says what a user asks to publish and what was granted, `sources` who
-//! reaches it.
+//! reaches it, `runs` how many are written down.
 
 mod publish;
+pub(crate) mod runs;
 mod sources;
 
 use std::fmt;

@@ -130,6 +130,11 @@ impl State {
     }
 
     fn put_endpoint(&mut self, endpoint: &Endpoint) {
+        let before = self.endpoints.get_mut(&endpoint.id);
+        if let Some(before) = before.filter(|before| is_indexed_alike(before, endpoint)) {
+            *before = Arc::new(endpoint.clone());
+            return;
+        }
         self.drop_endpoint(endpoint.id);
         self.next_rank = self.next_rank.max(endpoint.rank + 1);
         self.of_container
@@ -241,6 +246,14 @@ impl State {
             }
         }
     }
+}
+
+/// True if no index tells two records of an endpoint apart: an attach changes its record's phase only.
+fn is_indexed_alike(before: &Endpoint, after: &Endpoint) -> bool {
+    (before.network, before.container, before.rank) == (after.network, after.container, after.rank)
+        && before.interface == after.interface
+        && before.leases == after.leases
+        && before.ports == after.ports
 }
 
 fn pool_of(pools: &mut [Pool], address: IpAddr) -> Option<&mut Pool> {

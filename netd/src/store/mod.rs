@@ -4,6 +4,7 @@
 //! constraint of the database besides being checked in memory, so that a bug cannot lease twice. The store does not
 //! know what a change is good for.
 
+mod ports;
 mod schema;
 mod sqlite;
 

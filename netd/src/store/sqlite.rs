@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Change, Journal, Reservation, Snapshot, StoreError, schema};
+use super::{Change, Journal, Reservation, Snapshot, StoreError, ports, schema};
 
 /// The journal in a SQLite database, `netd.db` in the data root.
 #[derive(Debug)]
@@ -303,7 +303,6 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
 
 fn put_endpoint(transaction: &Transaction<'_>, endpoint: &Endpoint) -> Result<(), StoreError> {
     let id = endpoint.id.to_string();
-    let network = endpoint.network.to_string();
     transaction
         .prepare_cached(
             "INSERT INTO endpoint (id, network, container, body) VALUES (?1, ?2, ?3, ?4)
@@ -311,59 +310,40 @@ fn put_endpoint(transaction: &Transaction<'_>, endpoint: &Endpoint) -> Result<()
         )?
         .execute(params![
             id,
-            network,
+            endpoint.network.to_string(),
             endpoint.container.to_string(),
             body(endpoint)?
         ])?;
-    transaction
-        .prepare_cached("DELETE FROM lease WHERE endpoint = ?1")?
-        .execute([&id])?;
-    for lease in &endpoint.leases {
-        transaction
-            .prepare_cached("INSERT INTO lease (network, address, endpoint) VALUES (?1, ?2, ?3)")?
-            .execute([&network, &lease.address.to_string(), &id])?;
-    }
-    put_ports(transaction, &id, endpoint)
+    put_leases(transaction, &id, endpoint)?;
+    ports::put(transaction, &id, &endpoint.ports)
 }
 
-/// A row of the table of ports, but for its endpoint: protocol, host address, first and last number.
-type PortRow = (String, String, u16, u16);
-
 /// Makes the rows those of the record. Mostly they are already: an attach writes its endpoint twice.
-fn put_ports(
+fn put_leases(
     transaction: &Transaction<'_>,
     id: &str,
     endpoint: &Endpoint,
 ) -> Result<(), StoreError> {
-    let wanted: Vec<PortRow> = endpoint
-        .ports
+    let wanted: BTreeSet<String> = endpoint
+        .leases
         .iter()
-        .map(|port| {
-            let (protocol, host_ip) = (port.protocol.to_string(), port.host_ip.to_string());
-            let numbers = port.host_ports;
-            (protocol, host_ip, numbers.first(), numbers.last())
-        })
+        .map(|lease| lease.address.to_string())
         .collect();
-    let there: BTreeSet<PortRow> = transaction
-        .prepare_cached("SELECT protocol, host_ip, first, last FROM port WHERE endpoint = ?1")?
-        .query_map([id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
+    let there: BTreeSet<String> = transaction
+        .prepare_cached("SELECT address FROM lease WHERE endpoint = ?1")?
+        .query_map([id], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let mut delete = transaction.prepare_cached(
-        "DELETE FROM port WHERE protocol = ?1 AND first = ?2 AND host_ip = ?3 AND endpoint = ?4",
-    )?;
-    let kept: BTreeSet<&PortRow> = wanted.iter().collect();
-    for row in there.iter().filter(|row| !kept.contains(row)) {
-        let (protocol, host_ip, first, _) = row;
-        delete.execute(params![protocol, first, host_ip, id])?;
+    if wanted == there {
+        return Ok(());
     }
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO port (protocol, host_ip, first, last, endpoint) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    for row in wanted.iter().filter(|row| !there.contains(row)) {
-        let (protocol, host_ip, first, last) = row;
-        insert.execute(params![protocol, host_ip, first, last, id])?;
+    transaction
+        .prepare_cached("DELETE FROM lease WHERE endpoint = ?1")?
+        .execute([id])?;
+    let network = endpoint.network.to_string();
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO lease (network, address, endpoint) VALUES (?1, ?2, ?3)")?;
+    for address in &wanted {
+        insert.execute([network.as_str(), address, id])?;
     }
     Ok(())
 }
