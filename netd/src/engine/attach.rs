@@ -1,29 +1,22 @@
 //! A container joins a network.
 //!
-//! Intent, ports, filter, interface, acknowledgement: in this order, so that a crash at any point leaves a record of
-//! what to undo, and no packet passes before its rules stand.
+//! Intent first and acknowledgement last, so that a crash at any point leaves a record of what to undo. Between them host
+//! ports and then the rules that lead to the container, and beside those its interface ([`joining`](super::joining)):
+//! what keeps networks apart stands since they were made, so without its rules a container is closed, not open.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use netd_drivers::EndpointOptions;
-use netd_kernel::{ApplyError, KernelError, ResolverSockets};
 use netd_model::desired::KernelState;
-use netd_model::diff::diff;
 use netd_model::{
-    Alias, Container, ContainerId, ContainerRoute, Endpoint, EndpointId, IfName, LinkLocal, Mac,
-    NetworkId, Op, Phase, PublishRequest, RuntimeId, Sandbox,
+    Alias, ContainerId, ContainerRoute, Endpoint, EndpointId, LinkLocal, Mac, NetworkId, Protocol,
+    PublishRequest, RuntimeId,
 };
 
-use super::beside::Beside;
-use super::hold::stale_flows;
-use super::intent::{Intent, Subject, intend};
-use super::names::wants_names;
+use super::joining::Begun;
 use super::timings::{About, Operation, Phase as Part, Stopwatch};
 use super::{Engine, EngineError, Hands, plan, random};
-use crate::state::State;
-use crate::store::Change;
 
 /// What a container wants on a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,19 +84,8 @@ impl Engine {
             Begun::Already(endpoint) => return Ok(endpoint),
             Begun::Done(result) => result,
             Begun::Waits { endpoint, before } => {
-                let admitted = self.admit(&endpoint, &requests, &mut watch).await;
-                match admitted {
-                    Ok(()) => {
-                        let finish = move |hands: &Hands| {
-                            let done = hands.finish((id, container), &before, &mut watch);
-                            (done, watch)
-                        };
-                        let (done, back) = self.at_work(finish).await;
-                        watch = back;
-                        done
-                    }
-                    Err(error) => Err(error),
-                }
+                self.establish((&endpoint, &requests), before, &mut watch)
+                    .await
             }
         };
         match established {
@@ -121,8 +103,43 @@ impl Engine {
         }
     }
 
-    /// What has to stand before a packet may flow, and has to be waited for: host ports and rules, and the end of whoever
-    /// had the addresses before.
+    /// Makes host ports and rules come true, and beside them the interface: each of them may take a millisecond. Without
+    /// the rules nobody is let in, and what keeps networks apart stands already.
+    async fn establish(
+        &self,
+        (endpoint, requests): (&Endpoint, &[PublishRequest]),
+        before: Box<KernelState>,
+        watch: &mut Stopwatch,
+    ) -> Result<Arc<Endpoint>, EngineError> {
+        let subject = (endpoint.id, endpoint.container);
+        let addresses = addresses(endpoint);
+        // Rules of whoever had them before may still lead there.
+        if self.departures.busy(&addresses).is_some() {
+            let gone = self.departures.wait_for(&addresses);
+            watch.part_async(Part::Wait, gone).await?;
+        }
+        let mut beside = watch.fork();
+        let make = move |hands: &Hands| hands.make(subject, &before, &mut beside);
+        let admitted = self.admit(endpoint, requests, watch);
+        let (admitted, made) = tokio::join!(admitted, self.at_work(make));
+        watch.join();
+        let (port, made) = match (made, &admitted) {
+            (Ok((port, made)), _) => (port, admitted.and(made)),
+            (Err(error), Ok(())) => return Err(error),
+            (Err(_), Err(_)) => (None, admitted),
+        };
+        match made.is_ok() && has_udp(endpoint) {
+            true => {
+                let mut rest = watch.fork();
+                self.at_work(move |hands| hands.conclude(subject, (port, made), &mut rest))
+                    .await
+            }
+            // Only what takes no longer than a turn.
+            false => self.hands().conclude(subject, (port, made), watch),
+        }
+    }
+
+    /// What lets packets in: host ports, and then the rules that lead to the container.
     async fn admit(
         &self,
         endpoint: &Endpoint,
@@ -132,239 +149,29 @@ impl Engine {
         let id = endpoint.id;
         let held = self.hold_ports(id, requests, &[]);
         watch.part_async(Part::Ports, held).await?;
+        if !has_rules(endpoint, requests) {
+            return Ok(());
+        }
         let admitted = async {
-            if has_rules(endpoint, requests) {
-                let rules = self.look(move |state| plan::port_rules(state, id)).await?;
-                self.rules.change(rules).await?;
-            }
-            self.departures.wait_for(&addresses(endpoint)).await
+            let rules = self.look(move |state| plan::port_rules(state, id)).await?;
+            Ok(self.rules.change(rules).await?)
         };
         watch.part_async(Part::Firewall, admitted).await
     }
-
-    /// Opens the sockets of the embedded resolver inside a container's sandbox, once it is on a network with names.
-    pub(super) async fn open_resolver(&self, id: ContainerId) -> Result<(), EngineError> {
-        self.at_work(move |hands| {
-            let Some(sockets) = hands.resolver_sockets(id)? else {
-                return Ok(());
-            };
-            let port = sockets.port;
-            hands.turns.now(|ledger| {
-                if let Some(record) = ledger.state().container(id).cloned() {
-                    hands.names.serve(ledger.state(), &record, sockets)?;
-                }
-                let moved = moved(ledger.state(), id, port);
-                ledger.commit(moved.map(Change::PutContainer).as_slice())?;
-                Ok(())
-            })?
-        })
-        .await
-    }
-}
-
-/// How far an attach came without having to wait for anybody.
-enum Begun {
-    /// The wish was fulfilled before.
-    Already(Arc<Endpoint>),
-    /// The intent is written, and this became of it.
-    Done(Result<Arc<Endpoint>, EngineError>),
-    /// The intent is written; ports, rules or a departure are next.
-    Waits {
-        endpoint: Box<Endpoint>,
-        before: Box<KernelState>,
-    },
-}
-
-impl Hands {
-    /// Writes the intent, and goes on to the end if there is nothing to wait for.
-    fn begin(
-        &self,
-        (id, network, container): (EndpointId, NetworkId, ContainerId),
-        wish: Wish,
-        watch: &mut Stopwatch,
-    ) -> Result<Begun, EngineError> {
-        let requests = wish.ports.clone();
-        let intent = watch.part(Part::Intent, || {
-            let subject = Subject {
-                id,
-                network,
-                container,
-                present: self.present_inside(container)?,
-            };
-            self.turns.now(|ledger| intend(ledger, &subject, wish))?
-        })?;
-        let (endpoint, before) = match intent {
-            Intent::Already(endpoint) => return Ok(Begun::Already(endpoint)),
-            Intent::Fresh { endpoint, before } => (endpoint, before),
-        };
-        let busy = self.departures.busy(&addresses(&endpoint));
-        if has_rules(&endpoint, &requests) || busy.is_some() {
-            return Ok(Begun::Waits { endpoint, before });
-        }
-        let done = self.finish((id, container), &before, watch);
-        Ok(Begun::Done(done))
-    }
-
-    /// Interfaces that are in a container's namespace already: another runtime may have made some.
-    fn present_inside(&self, container: ContainerId) -> Result<BTreeSet<IfName>, EngineError> {
-        let netns = self.turns.now(|ledger| {
-            let container = ledger.state().container(container)?;
-            Some(container.sandbox.as_ref()?.netns)
-        })?;
-        match netns {
-            Some(netns) => Ok(self.kernel.inside_names(netns)?),
-            None => Ok(BTreeSet::new()),
-        }
-    }
-
-    /// The kernel's part of an attach, `before` being what it has of the container without it, and the acknowledgement.
-    fn finish(
-        &self,
-        (id, container): (EndpointId, ContainerId),
-        before: &KernelState,
-        watch: &mut Stopwatch,
-    ) -> Result<Arc<Endpoint>, EngineError> {
-        let (port, ops, stale) = watch.part(Part::Resolver, || {
-            let sockets = self.resolver_sockets(container)?;
-            let port = sockets.as_ref().map(|sockets| sockets.port);
-            self.turns.now(|ledger| {
-                let (record, wanted) = planned(ledger.state(), (id, container), port)?;
-                if let (Some(sockets), Some(known)) = (sockets, ledger.state().container(container))
-                {
-                    self.names.serve(ledger.state(), known, sockets)?;
-                }
-                let ops = diff(&wanted, before, ledger.state().instance());
-                Ok::<_, EngineError>((port, ops, stale_flows(&record.ports)))
-            })?
-        })?;
-        let made = watch.part(Part::Kernel, || self.make(container, ops));
-        if made.is_ok() {
-            watch.part(Part::Flows, || self.forget_flows(stale));
-        }
-        watch.part(Part::Outcome, || {
-            self.acknowledge((id, container), port, made)
-        })
-    }
-
-    /// Makes the steps of an attach, and beside them the container's files.
-    fn make(&self, container: ContainerId, ops: Vec<Op>) -> Result<(), EngineError> {
-        // The files say what the record says, and the redirection is nobody's but the sandbox's: both are made beside, if
-        // there is a processor for it. A failure takes all back.
-        let (redirect, ops) = ops
-            .into_iter()
-            .partition::<Vec<Op>, _>(|op| matches!(op, Op::RedirectDns { .. }));
-        let hands = self.clone();
-        let beside = Beside::new(move || {
-            hands
-                .apply(&redirect)
-                .and_then(|()| hands.refresh_files(container))
-        });
-        let beside = match self.workers.have_room() {
-            true => beside.hand_over(),
-            false => beside,
-        };
-        let made = self.apply(&ops).map_err(without_step);
-        made.and(beside.end())
-    }
-
-    /// Writes down what came of an attach whose resolver listens on `port`.
-    fn acknowledge(
-        &self,
-        (id, container): (EndpointId, ContainerId),
-        port: Option<u16>,
-        made: Result<(), EngineError>,
-    ) -> Result<Arc<Endpoint>, EngineError> {
-        self.turns.now(|ledger| {
-            let moved = port.and_then(|port| moved(ledger.state(), container, port));
-            let mut changes: Vec<Change> = moved.into_iter().map(Change::PutContainer).collect();
-            if let Err(error) = made {
-                // The sockets stay, so where they are has to be known.
-                if let Err(lost) = ledger.commit(&changes) {
-                    tracing::warn!(error = %lost, "the resolver's port is not written down");
-                }
-                return Err(error);
-            }
-            let attached = Endpoint {
-                phase: Phase::Attached,
-                ..Endpoint::clone(record_of(ledger.state(), id)?)
-            };
-            changes.push(Change::PutEndpoint(attached.clone()));
-            ledger.commit(&changes)?;
-            self.names.publish_endpoint(ledger.state(), &attached);
-            self.names.publish_view(ledger.state(), attached.container);
-            Ok(Arc::new(attached))
-        })?
-    }
-
-    /// Opens the resolver's sockets inside a container's sandbox, if names are to be served there and are not yet.
-    fn resolver_sockets(&self, id: ContainerId) -> Result<Option<ResolverSockets>, EngineError> {
-        let wanted = self.turns.now(|ledger| {
-            let state = ledger.state();
-            let sandbox = wants_names(state, state.container(id)?)?.clone();
-            (!self.names.serves(sandbox.netns)).then_some(sandbox)
-        })?;
-        let Some(sandbox) = wanted else {
-            return Ok(None);
-        };
-        let sockets = self.kernel.open_resolver(sandbox.netns, sandbox.dns_port)?;
-        Ok(Some(sockets))
-    }
-}
-
-/// An endpoint's record, and what its container wants of the kernel when its resolver listens on `port`.
-fn planned(
-    state: &State,
-    (id, container): (EndpointId, ContainerId),
-    port: Option<u16>,
-) -> Result<(Arc<Endpoint>, KernelState), EngineError> {
-    let record = Arc::clone(record_of(state, id)?);
-    let moved = port.and_then(|port| moved(state, container, port));
-    let known = state.container(container).map(|known| &**known);
-    let wanted = moved.as_ref().or(known);
-    let wanted = wanted.map(|container| plan::sandbox(state, container, &[]));
-    Ok((record, wanted.transpose()?.unwrap_or_default()))
-}
-
-fn record_of(state: &State, id: EndpointId) -> Result<&Arc<Endpoint>, EngineError> {
-    state
-        .endpoint(id)
-        .ok_or_else(|| EngineError::Invalid("the endpoint was withdrawn meanwhile".to_owned()))
-}
-
-/// A container's record with the port that its resolver listens on now; `None` if that is the one it had.
-fn moved(state: &State, id: ContainerId, port: u16) -> Option<Container> {
-    let record = state.container(id)?;
-    let sandbox = record.sandbox.as_ref()?;
-    if sandbox.dns_port == Some(port) {
-        return None;
-    }
-    Some(Container {
-        sandbox: Some(Sandbox {
-            dns_port: Some(port),
-            ..sandbox.clone()
-        }),
-        ..Container::clone(record)
-    })
 }
 
 /// Whether the firewall has to do with an attach.
-fn has_rules(endpoint: &Endpoint, requests: &[PublishRequest]) -> bool {
+pub(super) fn has_rules(endpoint: &Endpoint, requests: &[PublishRequest]) -> bool {
     !endpoint.ports.is_empty() || !requests.is_empty()
 }
 
-fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
-    let leases = endpoint.leases.iter();
-    leases.map(|lease| lease.address).collect()
+/// Whether flows may have been tracked that pass by its ports.
+fn has_udp(endpoint: &Endpoint) -> bool {
+    let mut ports = endpoint.ports.iter();
+    ports.any(|port| port.protocol == Protocol::Udp)
 }
 
-/// Of a parameter that a user named, the user hears what is wrong with it, not which step it was.
-fn without_step(error: EngineError) -> EngineError {
-    match error {
-        EngineError::Apply(ApplyError {
-            source:
-                source @ (KernelError::NoSuchParameter { .. } | KernelError::ParameterRefused { .. }),
-            ..
-        }) => EngineError::Kernel(source),
-        other => other,
-    }
+pub(super) fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
+    let leases = endpoint.leases.iter();
+    leases.map(|lease| lease.address).collect()
 }

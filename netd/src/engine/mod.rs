@@ -32,6 +32,7 @@ mod hold;
 mod hops;
 mod host_ports;
 mod intent;
+mod joining;
 mod link_local;
 mod networks;
 mod obstacles;

@@ -165,6 +165,22 @@ impl Stopwatch {
         result
     }
 
+    /// A second hand, for parts that are done beside those of the first.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            timings: Arc::clone(&self.timings),
+            operation: self.operation,
+            span: self.span.clone(),
+            began: self.began,
+            lap: Instant::now(),
+        }
+    }
+
+    /// What was done beside has ended, too: the next part begins now.
+    pub(super) fn join(&mut self) {
+        self.lap = Instant::now();
+    }
+
     fn lap(&mut self, phase: Phase) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.lap);
