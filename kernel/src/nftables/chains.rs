@@ -164,6 +164,10 @@ fn translations(family: Family) -> Vec<(Rule, &'static str)> {
             "of every address",
         ),
         (by(Set::Ranges(family), &at_one), "ranges"),
+        (
+            by(Set::Runs(family), &at_one),
+            "neighbours that lead to one port",
+        ),
     ]
 }
 

@@ -3,6 +3,8 @@
 //! Each entry of the wish - a network, an endpoint, a pair of networks - has elements of its own, so that a change of
 //! one entry is a change of its elements, whatever else there is.
 
+mod ports;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -14,7 +16,6 @@ use netd_model::{
 use super::sets::{Keys, Part, Set};
 use super::words::Target;
 use crate::Family;
-use crate::family::is_translated;
 
 /// An entry of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +110,7 @@ pub(super) fn of(wanted: &Ruleset, entry: Entry) -> Elements {
                 && let Some(network) = wanted.networks.get(&endpoint.network)
                 && !network.internal
             {
-                add_ports(&mut elements, endpoint);
+                ports::add(&mut elements, endpoint);
                 add_direct(&mut elements, network, endpoint);
             }
         }
@@ -194,17 +195,6 @@ fn add_peer(
     }
 }
 
-fn add_ports(elements: &mut Elements, endpoint: &EndpointRules) {
-    let translated = |port: &&PublishedPort| is_translated(port.host_ip);
-    for port in endpoint.ports.iter().filter(translated) {
-        let family = Family::of(port.host_ip);
-        let same_family = |address: &&IpAddr| Family::of(**address) == family;
-        if let Some(address) = endpoint.addresses.iter().find(same_family) {
-            add_port(elements, port, *address);
-        }
-    }
-}
-
 /// Ports at the container's own address: open ones for all, published ones for interfaces that are trusted.
 fn add_direct(elements: &mut Elements, network: &NetworkRules, endpoint: &EndpointRules) {
     for open in &endpoint.opened {
@@ -238,55 +228,6 @@ fn add_direct(elements: &mut Elements, network: &NetworkRules, endpoint: &Endpoi
             }
         }
     }
-}
-
-/// A range that keeps its numbers is one element; of others each port is one, and for each of its sources, if it has any.
-fn add_port(elements: &mut Elements, port: &PublishedPort, address: IpAddr) {
-    let family = Family::of(address);
-    let protocol = Piece::Byte(port.protocol.number());
-    let at = match port.host_ip.is_unspecified() {
-        true => Piece::everything(family),
-        false => Piece::Addresses(port.host_ip, port.host_ip),
-    };
-    if let Some(sources) = port.sources() {
-        for (host, container) in port.pairs() {
-            let place = [at, protocol, Piece::Ports(host, host)];
-            let value = Value::Bytes(target(address, container));
-            elements.insert(key(Set::PortsOwn(family), &place), value.clone());
-            for source in sources.iter().map(Piece::from) {
-                let from = [source, place[0], place[1], place[2]];
-                elements.insert(key(Set::PortsFrom(family), &from), value.clone());
-            }
-        }
-        return;
-    }
-    if port.host_ports.count() > 1 && port.host_ports == port.container_ports {
-        let ports = Piece::Ports(port.host_ports.first(), port.host_ports.last());
-        elements.insert(
-            key(Set::Ranges(family), &[at, protocol, ports]),
-            Value::Bytes(bytes_of(address)),
-        );
-        return;
-    }
-    for (host, container) in port.pairs() {
-        let ports = Piece::Ports(host, host);
-        let key = match port.host_ip.is_unspecified() {
-            true => key(Set::Ports(family), &[protocol, ports]),
-            false => {
-                let at = Piece::Addresses(port.host_ip, port.host_ip);
-                key(Set::PortsAt(family), &[at, protocol, ports])
-            }
-        };
-        elements.insert(key, Value::Bytes(target(address, container)));
-    }
-}
-
-/// An address with a port, as a map gives it.
-fn target(address: IpAddr, port: u16) -> Vec<u8> {
-    let mut bytes = bytes_of(address);
-    bytes.extend(port.to_be_bytes());
-    pad(&mut bytes);
-    bytes
 }
 
 fn bytes_of(address: IpAddr) -> Vec<u8> {

@@ -107,6 +107,8 @@ pub(super) enum Set {
     PortsAt(Family),
     /// Ranges of ports, which stay as they are.
     Ranges(Family),
+    /// Neighbouring ports that lead to one.
+    Runs(Family),
     /// Ports that only some sources reach.
     PortsFrom(Family),
     /// The same ports, as the host itself reaches them.
@@ -152,6 +154,7 @@ impl Set {
             .chain(of_both(Self::Ports))
             .chain(of_both(Self::PortsAt))
             .chain(of_both(Self::Ranges))
+            .chain(of_both(Self::Runs))
             .chain(of_both(Self::PortsFrom))
             .chain(of_both(Self::PortsOwn))
     }
@@ -189,6 +192,8 @@ impl Set {
             Self::PortsAt(Family::V6) => "ports_at6",
             Self::Ranges(Family::V4) => "ranges4",
             Self::Ranges(Family::V6) => "ranges6",
+            Self::Runs(Family::V4) => "runs4",
+            Self::Runs(Family::V6) => "runs6",
             Self::PortsFrom(Family::V4) => "ports_from4",
             Self::PortsFrom(Family::V6) => "ports_from6",
             Self::PortsOwn(Family::V4) => "ports_own4",
@@ -218,12 +223,14 @@ impl Set {
             Self::Kept(Family::V4) | Self::Masqueraded(Family::V4) => &[V4, V4],
             Self::Kept(Family::V6) | Self::Masqueraded(Family::V6) => &[V6, V6],
             Self::Ports(_) => &[Protocol, Port],
-            Self::PortsAt(Family::V4) | Self::Ranges(Family::V4) | Self::PortsOwn(Family::V4) => {
-                &[V4, Protocol, Port]
-            }
-            Self::PortsAt(Family::V6) | Self::Ranges(Family::V6) | Self::PortsOwn(Family::V6) => {
-                &[V6, Protocol, Port]
-            }
+            Self::PortsAt(Family::V4)
+            | Self::Ranges(Family::V4)
+            | Self::Runs(Family::V4)
+            | Self::PortsOwn(Family::V4) => &[V4, Protocol, Port],
+            Self::PortsAt(Family::V6)
+            | Self::Ranges(Family::V6)
+            | Self::Runs(Family::V6)
+            | Self::PortsOwn(Family::V6) => &[V6, Protocol, Port],
             Self::PortsFrom(Family::V4) => &[V4, V4, Protocol, Port],
             Self::PortsFrom(Family::V6) => &[V6, V6, Protocol, Port],
         }
@@ -239,6 +246,7 @@ impl Set {
             | Self::Masqueraded(_)
             | Self::Sourced(_)
             | Self::Ranges(_)
+            | Self::Runs(_)
             | Self::PortsFrom(_)
             | Self::PortsOwn(_) => Keys::Spans,
             Self::OwnOnly
@@ -275,6 +283,7 @@ impl Set {
             Self::Pairs => Gives::Verdict,
             Self::Ports(family)
             | Self::PortsAt(family)
+            | Self::Runs(family)
             | Self::PortsFrom(family)
             | Self::PortsOwn(family) => match family {
                 Family::V4 => Gives::Value(&[Address(Family::V4), Port]),

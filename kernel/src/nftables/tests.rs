@@ -184,6 +184,48 @@ fn a_range_that_keeps_its_numbers_is_one_element() {
 }
 
 #[test]
+fn many_neighbours_are_one_element_and_come_apart() {
+    let host = with_own_table();
+    let net = network(1, "br-a", "10.1.0.0/24");
+    let run = |from: u16, to: u16| (from..to).map(|n| format!("0.0.0.0:{n}->80/tcp"));
+    let kept = (9000..9016).map(|n| format!("192.0.2.1:{n}->{n}/udp"));
+    let all: Vec<String> = run(8000, 8100).chain(run(8200, 8215)).chain(kept).collect();
+    let published = |all: &[String]| {
+        let texts: Vec<&str> = all.iter().map(String::as_str).collect();
+        endpoint(1, 1, "10.1.0.11", &texts)
+    };
+    let mut now = wish(&[net], &[published(&all)], false);
+    host.apply(&now);
+    assert_eq!(host.verify(&now), Vec::<String>::new());
+    let alone = "0.0.0.0/0 . tcp . 8000-8099 : 10.1.0.11 . 80";
+    assert_eq!(elements(&host, "runs4"), texts([alone]));
+    let span = "192.0.2.1 . udp . 9000-9015 : 10.1.0.11";
+    assert_eq!(elements(&host, "ranges4"), texts([span]));
+    assert_eq!(elements(&host, "ports4").len(), 15);
+    // One in their midst is given up, and then all but a few.
+    let without: Vec<String> = all
+        .into_iter()
+        .filter(|one| !one.contains(":8050->"))
+        .collect();
+    for (left, spans) in [
+        (
+            &without[..],
+            texts([
+                "0.0.0.0/0 . tcp . 8000-8049 : 10.1.0.11 . 80",
+                "0.0.0.0/0 . tcp . 8051-8099 : 10.1.0.11 . 80",
+            ]),
+        ),
+        (&without[..3], texts([])),
+    ] {
+        let (id, rules) = published(left);
+        change(&host, &mut now, RulesetChange::PutEndpoint(id, rules)).unwrap();
+        assert_eq!(elements(&host, "runs4"), spans);
+        assert_eq!(host.verify(&now), Vec::<String>::new());
+    }
+    assert_eq!(elements(&host, "ports4").len(), 3);
+}
+
+#[test]
 fn a_change_is_told_by_its_entry_alone() {
     let host = with_own_table();
     let mut now = wanted(false);

@@ -69,7 +69,7 @@ impl Host {
     #[must_use]
     pub fn translations(&self) -> usize {
         match self.firewall() {
-            Firewall::Nftables => ["ports4", "ports_at4", "ranges4"]
+            Firewall::Nftables => ["ports4", "ports_at4", "ranges4", "runs4"]
                 .iter()
                 .map(|map| self.elements("map", map).len())
                 .sum(),
