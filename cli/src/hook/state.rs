@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use netd_api::RuntimeId;
@@ -69,8 +70,12 @@ struct Written {
 impl State {
     /// Reads it from stdin.
     pub(super) fn read() -> Result<Self, Failure> {
-        let bytes = handover::read(std::io::stdin().lock()).map_err(Failure::Read)?;
-        Self::parse(&bytes)
+        let stdin = std::io::stdin().lock();
+        if stdin.is_terminal() {
+            // A person is not kept waiting for what only runtimes write.
+            return Err(Failure::State("it is a terminal".to_owned()));
+        }
+        Self::parse(&handover::read(stdin).map_err(Failure::Read)?)
     }
 
     /// Reads it out of these bytes.
