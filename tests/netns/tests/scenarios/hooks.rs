@@ -331,3 +331,24 @@ fn hooks_example_makes_what_a_runtime_takes() {
         .fails(1)
         .names(&["/no/such.json"]);
 }
+
+#[test]
+fn hooks_a_container_whose_root_is_nobody_on_the_host_has_files_and_names() {
+    let lab = lab();
+    for runtime in Runtime::BOTH {
+        let show = "cat /etc/hosts /proc/self/uid_map; getent hosts web";
+        let mut bundle = Bundle::new(&["sh", "-c", show], &web());
+        let linux = bundle.config["linux"].as_object_mut().unwrap();
+        let list = linux["namespaces"].as_array_mut().unwrap();
+        list.push(json!({ "type": "user" }));
+        for kind in ["uidMappings", "gidMappings"] {
+            let all = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+            linux.insert(kind.to_owned(), all);
+        }
+        let shown = lab.h1.oci_run(runtime, "web", &bundle).ok();
+        for part in ["10.9.0.80", "web.corp", "100000"] {
+            assert!(shown.stdout.contains(part), "{shown}");
+        }
+        assert_eq!(known(&lab), [""; 0]);
+    }
+}
