@@ -12,6 +12,7 @@ use crate::ErrorCode;
 struct Canned {
     directory: tempfile::TempDir,
     requests: mpsc::Receiver<String>,
+    closed: mpsc::Receiver<()>,
 }
 
 impl Canned {
@@ -19,6 +20,7 @@ impl Canned {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("s")).unwrap();
         let (sender, requests) = mpsc::channel();
+        let (end, closed) = mpsc::channel();
         thread::spawn(move || {
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();
@@ -29,11 +31,15 @@ impl Canned {
                 }
                 sender.send(String::from_utf8(request).unwrap()).unwrap();
                 stream.write_all(&answer).unwrap();
+                drop(stream);
+                // Most tests do not ask.
+                let _ = end.send(());
             }
         });
         Self {
             directory,
             requests,
+            closed,
         }
     }
 
@@ -43,6 +49,11 @@ impl Canned {
 
     fn request(&self) -> String {
         self.requests.recv_timeout(Duration::from_secs(5)).unwrap()
+    }
+
+    /// Waits until a connection is closed.
+    fn closed(&self) {
+        self.closed.recv_timeout(Duration::from_secs(5)).unwrap();
     }
 }
 
@@ -204,6 +215,7 @@ fn a_kept_connection_that_the_daemon_closed_is_made_anew() {
     let client = server.client();
     client.version().unwrap();
     server.request();
+    server.closed();
     client.version().unwrap();
 }
 
