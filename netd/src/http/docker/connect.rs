@@ -6,13 +6,12 @@ use std::str::FromStr;
 
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use netd_model::{
-    Alias, Container, DriverSpec, Endpoint, LinkLocal, Mac, NamespaceMode, Network, Phase,
-};
+use netd_model::{Alias, Endpoint, LinkLocal, Mac, Phase};
 
 use super::create::said;
 use super::given::{Json, Word};
 use super::problem::Problem;
+use super::sentences::not_connectable;
 use super::wire::network::{ConnectRequest, DisconnectRequest, EndpointConfig};
 use super::{container_of, network_of, whole};
 use crate::engine::{Absent, EngineError, Wish};
@@ -40,37 +39,16 @@ pub(super) async fn connect(
         }
         .into());
     }
-    let has_aliases = !wish.aliases.is_empty();
+    let aliases = wish.aliases.clone();
     let engine = app.engine;
     let done = whole(async move { engine.connect(between.1, between.0, wish).await }).await?;
     match done {
         Ok(_) => Ok(StatusCode::OK),
         Err(error @ EngineError::NotConnectable { .. }) => {
-            let sentence = impossible(&network, &container, has_aliases);
-            Err(Problem::from(error).after(sentence))
+            Err(not_connectable(error, &network, &container, &aliases))
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Docker's sentence for what can never be connected.
-fn impossible(network: &Network, container: &Container, has_aliases: bool) -> Option<&'static str> {
-    let is_default = network.bridge().is_some_and(|spec| spec.is_default);
-    Some(match (&network.driver, &container.namespace) {
-        (DriverSpec::Host, _) => {
-            "cannot connect container to host network - container must be created in host network mode"
-        }
-        (_, NamespaceMode::Host | NamespaceMode::Container(_)) => {
-            "container sharing network namespace with another container or host cannot be connected to any other network"
-        }
-        (DriverSpec::Bridge(_), _) if is_default && has_aliases => {
-            "invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks"
-        }
-        (DriverSpec::Bridge(_) | DriverSpec::Null, _) => {
-            "container cannot be connected to multiple networks with one of the networks in private (none) mode"
-        }
-        (DriverSpec::Template(_), _) => return None,
-    })
 }
 
 fn wish(given: EndpointConfig) -> Result<Wish, Problem> {

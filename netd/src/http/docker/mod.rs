@@ -2,7 +2,7 @@
 //! `docker network ...` works. A thin translation: the engine decides, as it does for the native interface.
 //!
 //! What comes with a version in front (`/v1.41/networks`) is checked for it and answered as that version has it. Reading
-//! order: [`service`], [`version`], [`problem`] (every refusal, with Docker's status and sentence), [`given`] (bodies,
+//! order: [`service`], [`version`], [`problem`] and [`sentences`] (every refusal, with Docker's status and sentence), [`given`] (bodies,
 //! queries and words of a path), [`filters`], [`wire`] (the forms), [`system`], [`networks`], [`create`], [`connect`],
 //! [`containers`] with [`views`], [`events`] with [`moment`].
 
@@ -15,6 +15,7 @@ mod given;
 mod moment;
 mod networks;
 mod problem;
+mod sentences;
 mod system;
 mod version;
 mod views;
@@ -28,14 +29,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::uri::{PathAndQuery, Uri};
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use netd_api::{ErrorCode, PREFIX};
 use netd_model::{Container, Network};
 use tower::{Service, ServiceExt, service_fn};
 
 use self::problem::Problem;
 use self::version::ApiVersion;
+use super::body::Refusal;
 use super::routes::{App, Panicked, to_the_end};
 use crate::engine::EngineError;
 
@@ -118,21 +121,20 @@ fn dressed(mut answer: Response) -> Response {
     answer
 }
 
-async fn nothing_there(method: Method, uri: Uri) -> Problem {
-    Problem::nothing_at(&method, uri.path())
+async fn nothing_there(method: Method, uri: Uri) -> Response {
+    let path = uri.path();
+    if !path.starts_with("/netd/") {
+        return Problem::nothing_at(&method, path).into_response();
+    }
+    // Who asks there is a client of netd's own, of another version, and reads its errors.
+    let message = format!("nothing is at {path}; the interface begins at {PREFIX}");
+    Refusal::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchPath, message).into_response()
 }
 
 /// The network that a client means.
 async fn network_of(app: &App, word: &str) -> Result<Arc<Network>, Problem> {
     let found = app.engine.find_network(word).await;
-    found.map_err(|error| match error {
-        EngineError::Ambiguous { word, fitting } => Problem::bad(format!(
-            "network {word} is ambiguous ({} matches found based on ID prefix: {})",
-            fitting.len(),
-            fitting.join(", ")
-        )),
-        other => other.into(),
-    })
+    found.map_err(sentences::network_lookup)
 }
 
 /// The container that a client means.
@@ -141,13 +143,7 @@ async fn container_of(app: &App, word: &str) -> Result<Arc<Container>, Problem> 
         return Err(Problem::bad("invalid name or ID supplied: \"\""));
     }
     let found = app.engine.find_container(word).await;
-    found.map_err(|error| match error {
-        EngineError::Ambiguous { word, fitting } => Problem::bad(format!(
-            "multiple IDs found with provided prefix: {word} ({})",
-            fitting.join(", ")
-        )),
-        other => other.into(),
-    })
+    found.map_err(sentences::container_lookup)
 }
 
 /// Runs a flow to its end, whatever becomes of the client.

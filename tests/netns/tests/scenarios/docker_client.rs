@@ -105,9 +105,9 @@ fn docker_network_connect_carries_packets_and_disconnect_ends_them() {
         .ok();
     lab.h1.idle("web", "bridge", &[]);
     lab.h1.idle("db", "app", &[]);
-    let reach = || {
-        lab.h1
-            .in_container("web", &["ping", "-c", "1", "-W", "1", "172.30.0.9"])
+    let reach = |seconds| {
+        let ping = ["ping", "-c", "1", "-W", seconds, "172.30.0.9"];
+        lab.h1.in_container("web", &ping)
     };
     let _ = lab.h1.net(&["disconnect", "app", "db"]).ok();
     let connect = [
@@ -121,10 +121,11 @@ fn docker_network_connect_carries_packets_and_disconnect_ends_them() {
         "db",
     ];
     let _ = lab.h1.docker(&connect).ok();
-    assert!(!reach().is_ok(), "web is not on the network yet");
+    assert!(!reach("1").is_ok(), "web is not on the network yet");
     let _ = lab.h1.docker(&["network", "connect", "app", "web"]).ok();
-    let _ = reach().ok();
-    let named = ["ping", "-c", "1", "-W", "2", "store"];
+    // A busy machine may take more than a second until the bridge passes a first question for the address.
+    let _ = reach("5").ok();
+    let named = ["ping", "-c", "1", "-W", "5", "store"];
     let _ = lab.h1.in_container("web", &named).ok();
     let format = "{{range .Containers}}{{.Name}} {{.IPv4Address}}\n{{end}}";
     let ran = lab
@@ -141,7 +142,7 @@ fn docker_network_connect_carries_packets_and_disconnect_ends_them() {
         "\"db\"",
     ]);
     let _ = lab.h1.docker(&["network", "disconnect", "app", "web"]).ok();
-    assert!(!reach().is_ok(), "web has left");
+    assert!(!reach("1").is_ok(), "web has left");
     let _ = lab
         .h1
         .docker(&["network", "disconnect", "app", "web"])
