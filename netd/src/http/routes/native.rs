@@ -1,15 +1,17 @@
 //! The table of netd's own paths: what is served and what the description tells are made of the same lines.
 
-use aide::axum::ApiRouter;
-use aide::axum::routing::ApiMethodRouter;
-use aide::transform::TransformOperation;
+#[cfg(test)]
+use aide::{
+    axum::{ApiRouter, routing::ApiMethodRouter},
+    transform::TransformOperation,
+};
 use axum::Router;
 use axum::routing::MethodRouter;
 
 use super::{App, attachments, containers, events, networks, peers, status, version};
 
-/// `PATH: METHOD HANDLER "name" "what it does"`, the names being unique. Two routers come of it, since the described one
-/// costs a megabyte that a daemon whom nobody asks for a description would never use.
+/// `PATH: METHOD HANDLER "name" "what it does"`, the names being unique. The test that makes the description reads
+/// the last two.
 macro_rules! table {
     ($($path:literal: { $($method:ident $handler:path, $name:literal $summary:literal;)+ })+) => {
         /// What is served.
@@ -18,6 +20,7 @@ macro_rules! table {
         }
 
         /// The same with what it takes and gives.
+        #[cfg(test)]
         pub(super) fn described() -> ApiRouter<App> {
             ApiRouter::new()$(.api_route($path, {
                 let methods = ApiMethodRouter::new();
@@ -28,6 +31,7 @@ macro_rules! table {
     };
 }
 
+#[cfg(test)]
 macro_rules! described {
     ($methods:ident, get, $handler:path, $called:expr) => {
         $methods.get_with($handler, $called)
@@ -43,6 +47,7 @@ macro_rules! described {
     };
 }
 
+#[cfg(test)]
 fn called(
     name: &'static str,
     summary: &'static str,
