@@ -28,14 +28,18 @@ pub fn run(effort: &Effort, results: &mut Results) {
         let mut made = 0;
         let name = format!("netd-{}", backend.name());
         let lane = guard(|| Netd::with_flags(backend, &["--default-address-pools", POOLS]));
-        let done = lane.and_then(|mut lane| {
-            effort.networks.iter().try_for_each(|count| {
-                guard(|| at_place(&mut lane, (&mut made, *count, effort.loads), results))
-            })
-        });
-        if let Err(error) = done {
-            for count in effort.networks {
-                absent(&name, (*count, &error), results);
+        let (mut lane, mut failed) = match lane {
+            Ok(lane) => (Some(lane), None),
+            Err(error) => (None, Some(error)),
+        };
+        for count in effort.networks {
+            if let (Some(lane), None) = (&mut lane, &failed) {
+                let place = (&mut made, *count, effort.loads);
+                failed = guard(|| at_place(lane, place, results)).err();
+            }
+            // Smaller numbers that went well stay.
+            if let Some(error) = &failed {
+                absent(&name, (*count, error), results);
             }
         }
     }
