@@ -51,28 +51,35 @@ fn kind(link: &Link) -> LinkKind {
 /// What [`crate::Kernel::routed_subnets`] promises.
 pub(super) fn routed_subnets(linux: &Linux) -> io::Result<Vec<(Subnet, IfName)>> {
     let mut session = linux.home.session();
-    let links = links::all(&mut session)?;
-    let routes = routes::all(&mut session, None)?;
-    let of_others: BTreeMap<u32, &IfName> = links
-        .iter()
-        .filter(|link| link.mark.is_none())
-        .map(|link| (link.index, &link.name))
-        .collect();
-    let counts = |subnet: &Subnet| match subnet.first() {
-        IpAddr::V4(first) => subnet.prefix() > 0 && !first.is_multicast(),
-        IpAddr::V6(first) => {
-            subnet.prefix() > 0 && !first.is_multicast() && !first.is_unicast_link_local()
-        }
-    };
+    let mut routes = routes::all(&mut session, None)?;
+    routes.retain(|route| counts(route.destination) && route.protocol != ROUTE_PROTOCOL);
+    // Link by link: the host has many more that no such route is of, one for each container.
+    let indexes: BTreeSet<u32> = routes.iter().filter_map(|route| route.index).collect();
+    let mut of_others = BTreeMap::new();
+    for index in indexes {
+        let link = links::by_index(&mut session, index)?;
+        of_others.extend(
+            link.filter(|link| link.mark.is_none())
+                .map(|link| (index, link.name)),
+        );
+    }
     let found: BTreeSet<(Subnet, &IfName)> = routes
         .iter()
-        .filter(|route| counts(&route.destination) && route.protocol != ROUTE_PROTOCOL)
-        .filter_map(|route| Some((route.destination, *of_others.get(&route.index?)?)))
+        .filter_map(|route| Some((route.destination, of_others.get(&route.index?)?)))
         .collect();
     Ok(found
         .into_iter()
         .map(|(subnet, name)| (subnet, name.clone()))
         .collect())
+}
+
+/// False for what every host has: default routes, multicast, the link-local subnet of each interface.
+fn counts(subnet: Subnet) -> bool {
+    subnet.prefix() > 0
+        && match subnet.first() {
+            IpAddr::V4(first) => !first.is_multicast(),
+            IpAddr::V6(first) => !first.is_multicast() && !first.is_unicast_link_local(),
+        }
 }
 
 /// What [`crate::Kernel::host_interface`] promises.
