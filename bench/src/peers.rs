@@ -4,9 +4,9 @@
 //! package would start its daemon in the machine's own namespace, and change the machine's firewall.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result};
+use netns_tests::unpacked::Unpacked;
 
 use crate::facts::version;
 use crate::options::Options;
@@ -20,16 +20,6 @@ const PACKAGES: [&str; 7] = [
     "dnsmasq-base",
     "dnsperf",
     "iptables",
-];
-
-/// Folders for programs, below the root of the machine and of the unpacked packages.
-const FOLDERS: [&str; 6] = [
-    "usr/sbin",
-    "usr/bin",
-    "usr/local/bin",
-    "usr/lib/podman",
-    "usr/libexec/podman",
-    "usr/lib/cni",
 ];
 
 /// A daemon with the surroundings that it needs.
@@ -67,8 +57,8 @@ pub struct Peers {
     pub dnsmasq: Option<PathBuf>,
     /// The load generator for names.
     pub dnsperf: Option<PathBuf>,
-    /// Root of the packages that were unpacked.
-    unpacked: PathBuf,
+    /// Where its packages were unpacked.
+    unpacked: Unpacked,
 }
 
 impl Peers {
@@ -78,23 +68,20 @@ impl Peers {
     /// # Errors
     /// When a file that was named is not there, or packages cannot be fetched.
     pub fn find(options: &Options) -> Result<Self> {
-        let unpacked = std::env::current_exe()?
-            .ancestors()
-            .nth(2)
-            .context("find the folder of the build")?
-            .join("bench-peers");
-        if options.peers && !unpacked.join("complete").exists() {
-            fetch(&unpacked)?;
+        let unpacked = Unpacked::of_build().map_err(Error::msg)?;
+        let missing = unpacked.missing(&PACKAGES);
+        if options.peers && !missing.is_empty() {
+            unpacked.fetch(&missing).map_err(Error::msg)?;
         }
         let program = |named: &Option<PathBuf>, name: &str| match named {
             Some(path) => present(path).map(Some),
-            None => Ok(found(name, &unpacked)),
+            None => Ok(unpacked.program(name)),
         };
         let folder = match &options.cni_bin_dir {
             Some(path) => Some(present(path)?),
-            None => {
-                found("host-local", &unpacked).and_then(|file| file.parent().map(Path::to_owned))
-            }
+            None => unpacked
+                .program("host-local")
+                .and_then(|file| file.parent().map(Path::to_owned)),
         };
         Ok(Self {
             dockerd: program(&options.dockerd, "dockerd")?,
@@ -143,18 +130,13 @@ impl Peers {
     #[must_use]
     pub fn engine(&self, program: &Path) -> Engine {
         let beside = program.parent().unwrap_or(Path::new("/")).display();
-        let root = self.unpacked.display();
-        let machine = std::env::var("PATH").unwrap_or_default();
-        let path = format!(
-            "{beside}:{root}/usr/sbin:{root}/usr/bin:{machine}:/usr/sbin:/sbin:/usr/bin:/bin"
-        );
-        let libraries = format!("{root}/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+        let mut environment = self.unpacked.environment();
+        for (_, path) in environment.iter_mut().filter(|(key, _)| key == "PATH") {
+            *path = format!("{beside}:{path}");
+        }
         Engine {
             program: program.to_owned(),
-            environment: vec![
-                ("PATH".to_owned(), path),
-                ("LD_LIBRARY_PATH".to_owned(), libraries),
-            ],
+            environment,
         }
     }
 }
@@ -162,56 +144,4 @@ impl Peers {
 fn present(path: &Path) -> Result<PathBuf> {
     path.canonicalize()
         .with_context(|| format!("{} was named on the command line", path.display()))
-}
-
-fn found(name: &str, unpacked: &Path) -> Option<PathBuf> {
-    let machine = Path::new("/");
-    let roots = [machine, unpacked];
-    let files = roots
-        .iter()
-        .flat_map(|root| FOLDERS.map(|folder| root.join(folder).join(name)));
-    files.into_iter().find(|file| file.is_file())
-}
-
-fn fetch(into: &Path) -> Result<()> {
-    let archives = into.join("archives");
-    std::fs::create_dir_all(archives.join("partial"))
-        .with_context(|| format!("make {}", archives.display()))?;
-    let cache = format!("Dir::Cache::archives={}", archives.display());
-    let mut arguments = vec![
-        "install",
-        "-y",
-        "-qq",
-        "--no-install-recommends",
-        "--download-only",
-        "-o",
-        &cache,
-    ];
-    arguments.extend(PACKAGES);
-    // A fresh machine may have no package lists, or old ones: they are fetched only if the first try fails.
-    if run("apt-get", &arguments).is_err() {
-        run("apt-get", &["update", "-qq"])?;
-        run("apt-get", &arguments)?;
-    }
-    for entry in std::fs::read_dir(&archives)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "deb") {
-            let (archive, root) = (path.display().to_string(), into.display().to_string());
-            run("dpkg-deb", &["-x", &archive, &root])?;
-        }
-    }
-    std::fs::write(into.join("complete"), "")?;
-    Ok(())
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<()> {
-    let line = format!("{program} {}", arguments.join(" "));
-    let output = Command::new(program)
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .output()
-        .with_context(|| format!("run {line}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{line} failed: {}", said.trim());
-    Ok(())
 }

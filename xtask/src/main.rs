@@ -2,8 +2,6 @@
 
 mod packages;
 
-mod docker_client;
-
 mod cargo;
 
 mod scenarios;
@@ -27,7 +25,7 @@ The project's chores. Run as root, from anywhere in the project.
   cargo xtask test [FILTER]   install what is needed, build, run every test whose name contains FILTER
   cargo xtask bench [--quick]  measure netd beside bare netlink and other engines; `bench --help` has more
   cargo xtask man             write the manual pages of net and netd into target/man
-  cargo xtask setup           only install what is needed (Debian packages), and unpack Docker's client
+  cargo xtask setup           only install what is needed (Debian packages), and unpack the other engines
 ";
 
 fn main() -> ExitCode {
@@ -47,7 +45,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
     match words {
         ["setup"] => {
             packages::install_missing()?;
-            docker_client::unpack_if_missing()?;
+            packages::unpack_missing()?;
         }
         ["test"] => return test::run(None),
         ["test", filter] => return test::run(Some(filter)),

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use netns_tests::programs;
+use netns_tests::unpacked::{self, Unpacked};
 
 use crate::say;
 
@@ -32,6 +33,21 @@ pub(crate) fn install_missing() -> Result<()> {
         still.join(" ")
     );
     Ok(())
+}
+
+/// Unpacks the packages of other engines that the tests run, if they are not there. They are not installed, since their
+/// daemons would start.
+///
+/// # Errors
+/// When they cannot be had or unpacked.
+pub(crate) fn unpack_missing() -> Result<()> {
+    let engines = Unpacked::of_build().map_err(Error::msg)?;
+    let missing = engines.missing(unpacked::ENGINES);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say(&format!("unpacking {}", missing.join(" ")));
+    engines.fetch(&missing).map_err(Error::msg)
 }
 
 fn missing() -> Vec<&'static str> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use netns_tests::baseline::Baseline;
 
 use crate::scenarios::{Firewall, Scenarios};
-use crate::{cargo, docker_client, packages, say};
+use crate::{cargo, packages, say};
 
 /// Tests at a time. Those on namespaces mostly wait, for processes and packets.
 const PARALLEL: &str = "4";
@@ -28,7 +28,7 @@ struct Counts {
 /// When the workspace does not build, or the tests cannot be run.
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     packages::install_missing()?;
-    docker_client::unpack_if_missing()?;
+    packages::unpack_missing()?;
     cargo::run(&["build", "--workspace", "--bins", "--examples"])?;
     let before = look()?;
     let mut counts = Counts::default();

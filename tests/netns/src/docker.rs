@@ -1,19 +1,13 @@
 //! Docker's own command line, as it comes from Debian, talking to a host's netd.
 //!
-//! Only the client is unpacked from Debian's package, into the folder of the build: to install the package would start its
-//! daemon, which changes the machine's firewall. Must not know what is asked of netd.
+//! Must not know what is asked of netd.
 
 use std::path::PathBuf;
 
 use crate::host::SOCKET;
 use crate::process::{Background, Ran};
+use crate::unpacked::Unpacked;
 use crate::{Host, OrFail};
-
-/// The Debian package that has the client.
-pub const PACKAGE: &str = "docker.io";
-
-/// Where the client is, below the folder of the build.
-pub const CLIENT: &str = "docker-client/usr/bin/docker";
 
 /// A folder for the client's own files, so that nobody's settings matter.
 const SETTINGS: &str = "/run/lab/docker";
@@ -27,12 +21,9 @@ pub fn client() -> PathBuf {
     if let Some(named) = std::env::var_os("NETNS_DOCKER") {
         return named.into();
     }
-    let own = std::env::current_exe().or_fail("find the running test");
-    let files = own.ancestors().map(|folder| folder.join(CLIENT));
-    let mut files = files.filter(|file| file.is_file());
-    files
-        .next()
-        .or_fail("client of Docker: run `cargo xtask setup`")
+    let engines = Unpacked::of_build().or_fail("find what was unpacked");
+    let client = engines.program("docker");
+    client.or_fail("client of Docker: run `cargo xtask setup`")
 }
 
 impl Host {

@@ -28,6 +28,8 @@ pub mod oci;
 
 pub mod docker;
 
+pub mod unpacked;
+
 pub mod flow;
 
 pub mod attack;
