@@ -80,7 +80,7 @@ pub struct Timing {
 pub struct ReconcileCount {
     /// Comparisons.
     pub runs: u64,
-    /// Steps made to bring the kernel back.
+    /// Steps made to bring back what somebody else had changed.
     pub repairs: u64,
 }
 

@@ -54,6 +54,7 @@ mod builtin;
 mod reconcile;
 mod recover;
 mod register;
+mod repair;
 mod start;
 mod stop;
 mod watch;

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use netd_kernel::{ApplyError, Kernel};
 use netd_model::desired::{KernelState, Mark};
-use netd_model::diff::diff;
-use netd_model::{ContainerId, Endpoint, IfName, NetnsId, NetworkId, Op, Phase, Subnet};
+use netd_model::{ContainerId, Endpoint, IfName, NetworkId, Phase, Subnet};
 
 use super::ending::Ending;
 use super::plan;
+use super::repair::repair;
 use super::{Engine, EngineError};
 use crate::state::State;
 use crate::store::Change;
@@ -19,8 +18,10 @@ use crate::store::Change;
 /// What a pass came to.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// Steps that were made, rules that were restored included.
-    pub(super) repairs: u64,
+    /// Steps that brought back what somebody else had changed, rules included.
+    repairs: u64,
+    /// Steps that finished what was left, such as the end of a link that was cut off.
+    finished: u64,
     /// Rules that stood otherwise, each a sentence.
     drift: Vec<String>,
     /// What could not be made right, each a sentence.
@@ -42,7 +43,7 @@ impl Outcome {
 }
 
 impl Engine {
-    /// Compares everything with the records and makes it so. Flows wait meanwhile.
+    /// Compares everything with the records and makes it so; gives the number of steps. Flows wait meanwhile.
     ///
     /// # Errors
     /// When the kernel cannot be observed or the daemon is ending; what single steps said is in the status.
@@ -50,7 +51,10 @@ impl Engine {
         let _house = self.house.write().await;
         let outcome = self.reconcile_alone().await?;
         warn_of(&outcome.drift);
-        Ok(outcome.repairs)
+        if outcome.repairs > 0 {
+            self.tell_repair(outcome.repairs);
+        }
+        Ok(outcome.repairs + outcome.finished)
     }
 
     /// The pass itself; nobody else is in the house.
@@ -112,7 +116,8 @@ impl Engine {
         let done = self
             .kernel(move |kernel| repair(kernel, states, instance))
             .await;
-        outcome.repairs += done.made;
+        outcome.repairs += done.repairs;
+        outcome.finished += done.finished;
         outcome.problems.extend(done.failures);
         for netns in done.vanished {
             let ended = self.look(move |state| {
@@ -287,97 +292,4 @@ fn leftovers(state: &State, gone: impl Fn(Option<&IfName>) -> bool) -> Leftovers
         containers: containers.map(|container| container.id).collect(),
         networks: networks.map(|network| network.id).collect(),
     }
-}
-
-#[derive(Debug, Default)]
-struct Done {
-    made: u64,
-    failures: Vec<String>,
-    failed_links: BTreeSet<IfName>,
-    failed_routes: BTreeSet<Subnet>,
-    vanished: Vec<NetnsId>,
-}
-
-/// Finds the steps from what is observed to what is desired and makes each that can be made: what fails stops only what
-/// depends on it.
-fn repair(
-    kernel: &dyn Kernel,
-    (mut desired, observed): (KernelState, KernelState),
-    instance: netd_model::InstanceId,
-) -> Done {
-    let mut done = Done::default();
-    desired.sandboxes.retain(|netns, _| {
-        let there = observed.sandboxes.contains_key(netns);
-        if !there {
-            done.vanished.push(*netns);
-        }
-        there
-    });
-    desired.host.veths.retain(|_, veth| {
-        veth.peer
-            .is_none_or(|peer| desired.sandboxes.contains_key(&peer))
-    });
-    let mut ops = diff(&desired, &observed, instance);
-    while !ops.is_empty() {
-        match kernel.apply(&ops) {
-            Ok(()) => {
-                done.made += ops.len() as u64;
-                break;
-            }
-            Err(ApplyError { index, source }) => {
-                done.made += index as u64;
-                let failed = ops[index].clone();
-                done.failures.push(EngineError::Kernel(source).sentence());
-                done.failed_links.extend(link_of(&failed).cloned());
-                if let Op::RemoveRoute { netns: None, route } = &failed {
-                    done.failed_routes.insert(route.destination);
-                }
-                ops = ops.split_off(index + 1);
-                ops.retain(|op| !depends(op, &failed));
-            }
-        }
-    }
-    done
-}
-
-fn link_of(op: &Op) -> Option<&IfName> {
-    match op {
-        Op::CreateBridge { name, .. } | Op::SetLink { name, .. } | Op::DeleteLink { name, .. } => {
-            Some(name)
-        }
-        Op::CreateVeth(veth) => Some(&veth.outside),
-        Op::AddAddress {
-            netns: None,
-            interface,
-            ..
-        }
-        | Op::RemoveAddress {
-            netns: None,
-            interface,
-            ..
-        } => Some(interface),
-        _ => None,
-    }
-}
-
-fn netns_of(op: &Op) -> Option<NetnsId> {
-    match op {
-        Op::WriteSysctl { netns, .. }
-        | Op::AddAddress { netns, .. }
-        | Op::RemoveAddress { netns, .. }
-        | Op::AddRoute { netns, .. }
-        | Op::RemoveRoute { netns, .. } => *netns,
-        Op::CreateVeth(veth) => Some(veth.netns),
-        Op::SetInterface { netns, .. } | Op::RedirectDns { netns, .. } => Some(*netns),
-        _ => None,
-    }
-}
-
-/// True if `op` makes no sense after `failed` did not happen.
-fn depends(op: &Op, failed: &Op) -> bool {
-    let same_sandbox = netns_of(failed).is_some_and(|netns| netns_of(op) == Some(netns));
-    let same_link = link_of(failed).is_some_and(|link| {
-        link_of(op) == Some(link) || matches!(op, Op::CreateVeth(veth) if veth.bridge == *link)
-    });
-    same_sandbox || same_link
 }

@@ -62,10 +62,7 @@ impl Engine {
             || (suspicion.host
                 && !(self.routes_seem_right().await? && self.uplinks_seem_right().await?))
         {
-            let repairs = self.reconcile().await?;
-            if repairs > 0 {
-                self.tell_repair(repairs);
-            }
+            self.reconcile().await?;
             return Ok(());
         }
         if suspicion.rules {
@@ -82,7 +79,7 @@ impl Engine {
         Ok(())
     }
 
-    fn tell_repair(&self, repairs: u64) {
+    pub(super) fn tell_repair(&self, repairs: u64) {
         let facts = [("steps", repairs.to_string())];
         self.events.tell(
             "daemon",

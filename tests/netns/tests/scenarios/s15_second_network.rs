@@ -1,5 +1,6 @@
 //! S15: which of a container's networks leads outside.
 
+use netns_tests::wait::eventually;
 use netns_tests::{Lab, OrFail};
 
 /// A container on `m`, and networks around that in the order of names.
@@ -72,6 +73,23 @@ fn s15_a_higher_priority_carries_the_default_route_until_it_is_gone() {
     lab.h1.kill();
     lab.h1.start();
     assert_eq!(default_route(&lab), "z");
+    assert_eq!(lab.h1.status()["reconciles"]["repairs"], 0);
+}
+
+/// The kernel takes its time to delete a link. That the next daemon finishes it is no repair.
+#[test]
+fn s15_a_daemon_killed_right_after_a_disconnect_leaves_nothing_to_repair() {
+    let lab = scene();
+    net(&lab, "connect z c");
+    let pairs = || {
+        let listed = lab.h1.exec(&["ip", "-o", "link", "show", "type", "veth"]);
+        listed.ok().stdout.lines().count()
+    };
+    let before = pairs();
+    net(&lab, "disconnect z c");
+    lab.h1.kill();
+    lab.h1.start();
+    eventually("the pair is gone", || (pairs() + 1 == before).then_some(()));
     assert_eq!(lab.h1.status()["reconciles"]["repairs"], 0);
 }
 
