@@ -6,6 +6,7 @@
 pub mod cni;
 pub mod hook;
 pub mod net;
+pub mod netavark;
 
 mod handover;
 mod likeness;

@@ -106,3 +106,9 @@ mod hooks;
 mod hooks_bad_input;
 
 mod hooks_life;
+
+mod netavark;
+
+mod netavark_bad_input;
+
+mod netavark_crowd;

@@ -1,0 +1,172 @@
+//! From a call to the daemon's words, and back.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use netd_api::{
+    AttachRequest, Attached, ContainerView, IfName, Netns, NewIdentity, PublishRequest, RuntimeId,
+    RuntimeKey,
+};
+
+use super::failure::Failure;
+use super::network::Meant;
+use super::wire::{Address, Interface, Place, Request, StatusBlock};
+use crate::handover::called;
+
+/// What the daemon knows a place by. Names of networks have a prefix, so that a CNI configuration of the same name, and
+/// what its runtime forgets, is another's.
+pub(super) fn key(request: &Request, place: &Place) -> Result<RuntimeKey, Failure> {
+    let network = format!("podman.{}", place.name).parse();
+    Ok(RuntimeKey {
+        network: network.map_err(|error| Failure::network(&place.name, format!("{error}")))?,
+        container: container(request)?,
+        interface: interface(place)?,
+    })
+}
+
+/// The container's id.
+pub(super) fn container(request: &Request) -> Result<RuntimeId, Failure> {
+    let id = request.container_id.parse();
+    id.map_err(|error| Failure::Decode(format!("container_id: {error}")))
+}
+
+fn interface(place: &Place) -> Result<IfName, Failure> {
+    let name: Result<IfName, _> = place.interface_name.parse();
+    match name {
+        Ok(name) if name.as_str() != "lo" => Ok(name),
+        Ok(_) => {
+            let why = "interface_name: lo is the loopback interface's";
+            Err(Failure::network(&place.name, why))
+        }
+        Err(error) => Err(Failure::network(
+            &place.name,
+            format!("interface_name: {error}"),
+        )),
+    }
+}
+
+/// A place that is to be made.
+#[derive(Debug)]
+pub(super) struct Join {
+    /// What Podman calls the network.
+    pub(super) network: String,
+    /// Whether the container asks netd for names there.
+    pub(super) has_names: bool,
+    /// The wish; valid as long as the namespace is open.
+    pub(super) wish: AttachRequest,
+}
+
+/// Reads all of what a container wants on one network.
+pub(super) fn join(
+    request: &Request,
+    place: &Place,
+    (meant, netns): (Meant, &File),
+) -> Result<Join, Failure> {
+    let refused = |why: String| Failure::network(&place.name, why);
+    if let Some((key, value)) = place.options.iter().flatten().next() {
+        let why = format!("the option {key}={value} of its interface is not known; leave it out");
+        return Err(refused(why));
+    }
+    let mac = place.static_mac.as_deref().filter(|mac| !mac.is_empty());
+    let mac = mac
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| refused(format!("static_mac: {error}")))?;
+    let wish = AttachRequest {
+        key: key(request, place)?,
+        netns: Netns {
+            pid: std::process::id(),
+            fd: u32::try_from(netns.as_raw_fd()).ok(),
+        },
+        network: meant.wanted,
+        container: identity(request)?,
+        ips: place.static_ips.clone().unwrap_or_default(),
+        mac,
+        aliases: aliases(request, place),
+        ports: Vec::new(),
+        routes: meant.routes,
+    };
+    Ok(Join {
+        network: place.name.clone(),
+        has_names: meant.has_names,
+        wish,
+    })
+}
+
+fn identity(request: &Request) -> Result<NewIdentity, Failure> {
+    let (id, by_id) = called(&container(request)?);
+    let name = request.container_name.parse().ok();
+    let hostname = request.container_hostname.as_ref();
+    let mut identity = NewIdentity {
+        id,
+        name: name.or(by_id),
+        hostname: hostname.and_then(|name| name.parse().ok()),
+        ..NewIdentity::default()
+    };
+    identity.dns.servers = request.dns_servers.clone().unwrap_or_default();
+    Ok(identity)
+}
+
+/// The names that can be asked for; the others, which Podman accepts as well, nobody could.
+fn aliases(request: &Request, place: &Place) -> Vec<netd_api::Alias> {
+    let mut aliases = Vec::new();
+    for name in place.aliases.iter().flatten() {
+        match name.parse() {
+            // netd has the name and the short id without being told.
+            Ok(_) if *name == request.container_name || request.container_id.starts_with(name) => {}
+            Ok(alias) if aliases.contains(&alias) => {}
+            Ok(alias) => aliases.push(alias),
+            Err(error) => super::warn(&format!("network {}: {error}; it is left out", place.name)),
+        }
+    }
+    aliases
+}
+
+/// Says which of the places carries the published ports: the one that has them already, or else the first that leads
+/// outside. Podman gives all ports with each network that a container comes to.
+pub(super) fn carrier(
+    joins: &[(Join, bool)],
+    ports: &[PublishRequest],
+    known: Option<&ContainerView>,
+) -> Option<usize> {
+    if ports.is_empty() {
+        return None;
+    }
+    let places = known.map_or(&[][..], |view| &view.networks);
+    if let Some(carries) = places.iter().find(|place| !place.ports.is_empty()) {
+        let interface = carries.interface.as_ref();
+        return joins
+            .iter()
+            .position(|(join, _)| Some(&join.wish.key.interface) == interface);
+    }
+    joins.iter().position(|(_, internal)| !internal)
+}
+
+/// What Podman is told of a place.
+pub(super) fn status(join: &Join, attached: &Attached) -> StatusBlock {
+    let attachment = &attached.attachment;
+    let gateway = |ipv4: bool| {
+        let mut gateways = attachment.gateways.iter();
+        gateways.find(|gateway| gateway.is_ipv4() == ipv4).copied()
+    };
+    let subnets = attachment.addresses.iter().map(|address| Address {
+        ipnet: *address,
+        gateway: gateway(address.is_ipv4()),
+    });
+    let interface = Interface {
+        mac_address: attachment
+            .mac
+            .map_or_else(String::new, |mac| mac.to_string()),
+        subnets: subnets.collect(),
+    };
+    StatusBlock {
+        dns_search_domains: Vec::new(),
+        dns_server_ips: match join.has_names {
+            true => attached.nameservers.clone(),
+            // Nobody forwards there, so what the user gave is asked directly.
+            false => join.wish.container.dns.servers.clone(),
+        },
+        interfaces: BTreeMap::from([(join.wish.key.interface.to_string(), interface)]),
+    }
+}
