@@ -33,6 +33,8 @@ pub enum UsedBy {
     Network(NetworkName),
     /// The host, which reaches it through this interface: its own segment, or a VPN.
     HostRoute(IfName),
+    /// A Docker engine, whose IPAM asked for it.
+    Docker,
     /// Another host's containers, to which a route of netd leads through this gateway.
     PeerRoute(IpAddr),
 }
@@ -42,6 +44,9 @@ impl fmt::Display for UsedBy {
         match self {
             Self::Network(name) => write!(f, "of network {name}"),
             Self::HostRoute(interface) => write!(f, "that the host routes through {interface}"),
+            Self::Docker => f.write_str(
+                "that Docker's engine asked for (`docker network ls`); it gives it back with its network",
+            ),
             Self::PeerRoute(gateway) => {
                 write!(
                     f,
@@ -139,7 +144,7 @@ pub fn choose_subnet(defaults: &[DefaultPool], used: &[Used]) -> Result<Subnet, 
     let (networks, routes): (Vec<_>, Vec<_>) = used
         .iter()
         .filter(in_the_way)
-        .partition(|used| matches!(used.by, UsedBy::Network(_)));
+        .partition(|used| matches!(used.by, UsedBy::Network(_) | UsedBy::Docker));
     Err(ChooseSubnetError::Exhausted {
         tried,
         networks: networks.len(),

@@ -12,6 +12,8 @@ pub enum Holder {
     Container(ContainerName),
     /// A stopped container that asked for it by number and finds it again when it returns.
     Stopped(ContainerName),
+    /// A Docker engine that asked for it and has not given it back.
+    Docker,
     /// The gateway of the pool.
     Gateway,
     /// Something outside netd, by the name that `--aux-address` gave it.
@@ -27,6 +29,7 @@ impl fmt::Display for Holder {
         match self {
             Self::Container(name) => write!(f, "container {name}"),
             Self::Stopped(name) => write!(f, "container {name}, which is stopped and keeps it"),
+            Self::Docker => f.write_str("Docker's engine"),
             Self::Gateway => f.write_str("the gateway"),
             Self::Auxiliary(name) => write!(f, "the auxiliary address {name}"),
             Self::NetworkAddress => f.write_str("the subnet, as its network address"),
@@ -44,6 +47,8 @@ pub enum Wish {
     Sticky(IpAddr),
     /// This one or none.
     Exactly(IpAddr),
+    /// This one, which a Docker engine may hold: the asker is its container.
+    Held(IpAddr),
 }
 
 /// How firmly an address is kept for a container that is not running.

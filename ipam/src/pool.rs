@@ -3,7 +3,7 @@
 //! Costs what its leases cost, whatever the size of the subnet, and every question is a few look-ups in ordered maps.
 //! Must not know networks or endpoints; making a lease durable before its use is the caller's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netd_model::subnet::to_number;
@@ -23,7 +23,9 @@ pub struct Pool {
     leases: BTreeMap<u128, ContainerName>,
     requested: BTreeMap<u128, ContainerName>,
     remembered: BTreeMap<u128, ContainerName>,
-    /// Members of `fixed`, `leases` and `requested`.
+    /// What a Docker engine holds, leased to one of its containers or not.
+    held: BTreeSet<u128>,
+    /// Members of `fixed`, `leases`, `requested` and `held`.
     busy: Intervals,
     /// Members of `busy` and of `remembered`.
     avoided: Intervals,
@@ -64,6 +66,7 @@ impl Pool {
             leases: BTreeMap::new(),
             requested: BTreeMap::new(),
             remembered: BTreeMap::new(),
+            held: BTreeSet::new(),
             avoided: busy.clone(),
             busy,
             cursor: to_number(range.first()),
@@ -87,12 +90,30 @@ impl Pool {
     pub fn allocate(&self, wish: Wish, asker: &ContainerName) -> Result<IpAddr, AllocateError> {
         match wish {
             Wish::Exactly(address) => self.check(address, asker).map(|_| address),
+            Wish::Held(address) => self.check_held(address, asker).map(|_| address),
             Wish::Sticky(address) if self.check(address, asker).is_ok() => Ok(address),
-            Wish::Sticky(_) | Wish::Any => self
-                .next_any()
-                .and_then(|number| self.address(number))
-                .ok_or_else(|| self.exhausted()),
+            Wish::Sticky(_) | Wish::Any => self.any(),
         }
+    }
+
+    /// As [`Pool::allocate`], for one who is no container: `wanted`, or any that is free.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn offer(&self, wanted: Option<IpAddr>) -> Result<IpAddr, AllocateError> {
+        let Some(address) = wanted else {
+            return self.any();
+        };
+        match self.holder_at(self.inside(address)?) {
+            None => Ok(address),
+            Some(by) => Err(AllocateError::Taken { address, by }),
+        }
+    }
+
+    fn any(&self) -> Result<IpAddr, AllocateError> {
+        self.next_any()
+            .and_then(|number| self.address(number))
+            .ok_or_else(|| self.exhausted())
     }
 
     /// Gives `address` to `holder`, as allocated now or as known from before a restart.
@@ -100,12 +121,10 @@ impl Pool {
     /// # Errors
     /// [`AllocateError`] when it is taken or of another subnet; nothing changes then.
     pub fn lease(&mut self, address: IpAddr, holder: ContainerName) -> Result<(), AllocateError> {
-        let number = self.check(address, &holder)?;
+        // Whether an address that Docker holds may be leased, `allocate` has decided.
+        let number = self.check_held(address, &holder)?;
         if self.next_any() == Some(number) {
-            self.cursor = match number < to_number(self.range.last()) {
-                true => number + 1,
-                false => to_number(self.range.first()),
-            };
+            self.advance(number);
         }
         self.leases.insert(number, holder);
         self.settle(number);
@@ -162,6 +181,29 @@ impl Pool {
         }
     }
 
+    /// Keeps `address` for a Docker engine until it is let go of. It is independent of leases and other claims, as those
+    /// are of each other.
+    ///
+    /// # Errors
+    /// [`AllocateError::OutsideSubnet`]; nothing changes then.
+    pub fn hold(&mut self, address: IpAddr) -> Result<(), AllocateError> {
+        let number = self.inside(address)?;
+        if self.next_any() == Some(number) {
+            self.advance(number);
+        }
+        self.held.insert(number);
+        self.settle(number);
+        Ok(())
+    }
+
+    /// Ends the hold on `address`, but not its lease.
+    pub fn let_go(&mut self, address: IpAddr) {
+        if let Some(number) = self.number(address) {
+            self.held.remove(&number);
+            self.settle(number);
+        }
+    }
+
     /// True if [`Wish::Any`] would find an address.
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -203,6 +245,24 @@ impl Pool {
         }
     }
 
+    /// As [`Pool::check`], for a container of the Docker engine that may hold it.
+    fn check_held(&self, address: IpAddr, asker: &ContainerName) -> Result<u128, AllocateError> {
+        match self.check(address, asker) {
+            Err(AllocateError::Taken {
+                by: Holder::Docker, ..
+            }) => self.inside(address),
+            other => other,
+        }
+    }
+
+    /// The search goes on behind `number`.
+    fn advance(&mut self, number: u128) {
+        self.cursor = match number < to_number(self.range.last()) {
+            true => number + 1,
+            false => to_number(self.range.first()),
+        };
+    }
+
     fn holder_at(&self, number: u128) -> Option<Holder> {
         let leased = || self.leases.get(&number).cloned().map(Holder::Container);
         let kept = || self.requested.get(&number).cloned().map(Holder::Stopped);
@@ -211,6 +271,7 @@ impl Pool {
             .cloned()
             .or_else(leased)
             .or_else(kept)
+            .or_else(|| self.held.contains(&number).then_some(Holder::Docker))
     }
 
     /// The next number going round: one that nobody remembers, or else one that nobody has.

@@ -4,7 +4,7 @@
 //! randomness and time come in as arguments. Every other crate imports this one, and it imports none of them.
 //!
 //! Reading order: [`id`] and [`name`] (who), [`subnet`], [`mac`] and [`port`] (numbers), [`network`] and
-//! [`container`] (what exists) with [`reach`] and [`peer`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
+//! [`container`] (what exists) with [`reach`], [`peer`] and [`docker`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
 
 mod schema;
 
@@ -16,6 +16,7 @@ pub mod port;
 pub mod subnet;
 
 pub mod container;
+pub mod docker;
 pub mod network;
 pub mod peer;
 pub mod reach;
@@ -29,6 +30,7 @@ pub use container::{
     Sandbox, Supervisor,
 };
 pub use desired::{NetnsId, Op};
+pub use docker::{DockerNetwork, DockerPool, DockerPoolId};
 pub use id::{ContainerId, EndpointId, InstanceId, NetworkId};
 pub use ipnetwork::IpNetwork;
 pub use link_local::LinkLocal;

@@ -26,6 +26,7 @@ use nix::unistd::geteuid;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::Level;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -187,6 +188,13 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _claim = claim::claim()?;
     let listener = http::listen(&settings.socket, settings.group.as_deref())?;
     let _socket = SocketFile::of(&settings.socket)?;
+    let docker = match &settings.docker_plugin {
+        Some(path) => Some((
+            http::listen_for_docker(path, settings.group.as_deref())?,
+            SocketFile::of(path)?,
+        )),
+        None => None,
+    };
     let firewall = firewall(&settings)?;
     let kernel = Linux::open().context("cannot reach the kernel; netd must run as root")?;
     let socket = settings.socket.clone();
@@ -200,7 +208,16 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .await
         .map_err(|error| anyhow::anyhow!(error.sentence()))?;
     let (end, ended) = watch::channel(false);
-    let server = tokio::spawn(http::serve(listener, Arc::clone(&engine), ended));
+    let mut servers = JoinSet::new();
+    let (docker, _docker_socket) = docker.unzip();
+    if let Some(docker) = docker {
+        servers.spawn(http::serve_docker(
+            docker,
+            Arc::clone(&engine),
+            ended.clone(),
+        ));
+    }
+    servers.spawn(http::serve(listener, Arc::clone(&engine), ended));
     tracing::info!(socket = %socket.display(), "ready");
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         tracing::warn!(%error, "cannot tell the service manager that netd is ready");
@@ -211,9 +228,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     tracing::info!("ending; containers keep their networks");
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    // The receiver is gone only if the server ended by itself.
+    // The receivers are gone only if the servers ended by themselves.
     let _ = end.send(true);
-    server.await.context("the server failed")?;
+    while let Some(served) = servers.join_next().await {
+        served.context("the server failed")?;
+    }
     engine.settled().await;
     Ok(())
 }
@@ -277,6 +296,8 @@ fn firewall(settings: &Settings) -> anyhow::Result<Arc<dyn Firewall>> {
     }
     let prefix = match settings.chain_prefix {
         Some(prefix) => prefix,
+        // The engine may come later than netd, and takes the chain DOCKER for its own.
+        None if settings.docker_plugin.is_some() => ChainPrefix::Netd,
         None if Iptables::foreign_owner(None)? => {
             tracing::warn!(
                 "another engine has the chain DOCKER here; netd's chains are named NETD, NETD-ISOLATION-STAGE-1 and -2"

@@ -5,6 +5,7 @@
 
 mod apply;
 mod companions;
+mod docker;
 mod links;
 mod lookup;
 mod ports;
@@ -54,6 +55,7 @@ pub struct State {
     ports: PortTable,
     peer_routes: BTreeMap<Subnet, Arc<PeerRoute>>,
     uplinks: BTreeMap<IfName, Arc<Uplink>>,
+    docker: docker::Docker,
     next_rank: u64,
 }
 
@@ -84,6 +86,7 @@ impl State {
             ports: PortTable::default(),
             peer_routes: BTreeMap::new(),
             uplinks: BTreeMap::new(),
+            docker: docker::Docker::default(),
             next_rank: 1,
         };
         let networks = snapshot.networks.into_iter().map(Change::PutNetwork);
@@ -96,6 +99,17 @@ impl State {
         let allowances = snapshot.allowances.into_iter().map(Change::Allow);
         let routes = snapshot.routes.into_iter().map(Change::PutRoute);
         let uplinks = snapshot.uplinks.into_iter().map(Change::PutUplink);
+        let pools = snapshot.docker_pools.into_iter();
+        let held = snapshot.docker_addresses.into_iter();
+        let docker = pools
+            .map(Change::PutDockerPool)
+            .chain(held.map(|(pool, address)| Change::HoldAddress(pool, address)))
+            .chain(
+                snapshot
+                    .docker_networks
+                    .into_iter()
+                    .map(Change::PutDockerNetwork),
+            );
         for change in networks
             .chain(containers)
             .chain(endpoints)
@@ -103,6 +117,7 @@ impl State {
             .chain(allowances)
             .chain(routes)
             .chain(uplinks)
+            .chain(docker)
         {
             state.apply(&change);
         }

@@ -289,7 +289,7 @@ proptest! {
             let possible = match wish {
                 Wish::Any => some_free,
                 Wish::Sticky(address) => some_free || naive.free_for(&spec, address, Some(&asker)),
-                Wish::Exactly(address) => naive.free_for(&spec, address, Some(&asker)),
+                Wish::Exactly(address) | Wish::Held(address) => naive.free_for(&spec, address, Some(&asker)),
             };
             let answer = pool.allocate(wish, &asker);
             prop_assert_eq!(answer.is_ok(), possible, "{:?}", answer);
@@ -298,7 +298,7 @@ proptest! {
             match wish {
                 Wish::Any => prop_assert!(range.contains(address) && naive.free_for(&spec, address, None)),
                 Wish::Sticky(wanted) => prop_assert!(address == wanted || !naive.free_for(&spec, wanted, Some(&asker))),
-                Wish::Exactly(wanted) => prop_assert_eq!(address, wanted),
+                Wish::Exactly(wanted) | Wish::Held(wanted) => prop_assert_eq!(address, wanted),
             }
             prop_assert_eq!(pool.lease(address, asker.clone()), Ok(()));
             prop_assert!(naive.leases.insert(address, asker).is_none());
@@ -324,4 +324,32 @@ proptest! {
         round.dedup();
         prop_assert_eq!(round.len(), free);
     }
+}
+
+#[test]
+fn what_docker_holds_is_its_containers_alone_until_it_lets_go() {
+    let mut pool = Pool::new(&spec("10.0.0.0/29", None, "10.0.0.1"));
+    let [web, dockers] = ["web", "dockers"].map(name);
+    let held = ip("10.0.0.3");
+    pool.hold(held).unwrap();
+    assert_eq!(pool.holder(held), Some(Holder::Docker));
+    let refused = Err(taken("10.0.0.3", Holder::Docker));
+    assert_eq!(pool.allocate(Wish::Exactly(held), &web), refused);
+    for expected in ["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"] {
+        assert_eq!(take(&mut pool, Wish::Any, "web"), Ok(ip(expected)));
+    }
+    assert!(!pool.has_room(), "the one that is held is passed over");
+    assert_eq!(pool.allocate(Wish::Held(held), &dockers), Ok(held));
+    pool.lease(held, dockers.clone()).unwrap();
+    assert_eq!(pool.holder(held), Some(Holder::Container(dockers.clone())));
+    assert!(
+        pool.allocate(Wish::Held(held), &web).is_err(),
+        "it is leased"
+    );
+    pool.release(held);
+    assert_eq!(pool.holder(held), Some(Holder::Docker), "the lease is over");
+    pool.let_go(held);
+    assert_eq!(pool.holder(held), None);
+    pool.let_go(held);
+    assert!(pool.hold(ip("10.0.1.3")).is_err(), "not inside");
 }

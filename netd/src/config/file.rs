@@ -131,6 +131,7 @@ const KEYS: &[&str] = &[
     "state-dir",
     "socket",
     "group",
+    "docker-plugin",
     "log-format",
     "log-level",
     "firewall-backend",

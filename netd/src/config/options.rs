@@ -10,6 +10,9 @@ use serde::Deserialize;
 use super::pool::AddressPool;
 use super::settings::LogFormat;
 
+/// Where Docker's engine looks for a plugin of the name `netd`.
+const DEFAULT_PLUGIN: &str = "/run/docker/plugins/netd.sock";
+
 /// Options as given; what is left out is `None` or empty.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -90,6 +93,10 @@ pub struct Options {
     /// Group that owns the socket [default: netd, if there is such a group]
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
+    /// Serve Docker's engine by its plugin protocol, on this Unix socket [default: not at all; without a path
+    /// /run/docker/plugins/netd.sock]
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_PLUGIN)]
+    pub docker_plugin: Option<PathBuf>,
     /// Form of the log lines
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -140,6 +147,7 @@ impl Options {
             state_dir: self.state_dir.or(file.state_dir),
             socket: self.socket.or(file.socket),
             group: self.group.or(file.group),
+            docker_plugin: self.docker_plugin.or(file.docker_plugin),
             log_format: self.log_format.or(file.log_format),
             log_level: self.log_level.or(file.log_level),
             firewall_backend: self.firewall_backend.or(file.firewall_backend),

@@ -67,6 +67,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Group that owns the socket; `None` for `netd` if there is one.
     pub group: Option<String>,
+    /// The socket to serve Docker's engine on, if at all.
+    pub docker_plugin: Option<PathBuf>,
     /// Form of the log lines.
     pub log_format: LogFormat,
     /// Least level that is logged.
@@ -210,6 +212,7 @@ impl Settings {
                 .socket
                 .unwrap_or_else(|| PathBuf::from(netd_api::DEFAULT_SOCKET)),
             group: options.group,
+            docker_plugin: options.docker_plugin,
             log_format: options.log_format.unwrap_or_default(),
             log_level,
             chain_prefix,

@@ -2,12 +2,14 @@
 
 mod asked;
 mod code;
+mod docker;
 mod lookup;
 mod runtime;
 mod ways;
 mod words;
 
 pub use asked::AskedError;
+pub use docker::DockerError;
 pub use runtime::RuntimeError;
 pub use ways::WayError;
 
@@ -117,6 +119,9 @@ pub enum EngineError {
     /// What a runtime knows by a key of its own is not as it means.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// A Docker engine asked for what it cannot have.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     /// The request can never be granted.
     #[error("{0}")]
     Invalid(String),

@@ -6,7 +6,7 @@
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
 //! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
-//! [`attachments`] with [`described`],
+//! [`attachments`] with [`described`], [`plugin`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
 mod error;
@@ -38,6 +38,7 @@ mod networks;
 mod obstacles;
 mod place;
 mod plan;
+mod plugin;
 mod pools;
 mod ports;
 mod relay;
@@ -64,7 +65,8 @@ pub use attachments::Joined;
 pub use containers::NewContainer;
 pub use detach::Absent;
 pub use ending::Ending;
-pub use error::{AskedError, EngineError, RuntimeError, WayError};
+pub use error::{AskedError, DockerError, EngineError, RuntimeError, WayError};
+pub use plugin::{AddressAsked, PoolAsked, PoolGranted};
 pub use start::Ground;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -87,6 +87,7 @@ impl Engine {
         let surroundings = Surroundings {
             defaults: self.settings.pools.clone(),
             routes: self.kernel(|kernel| kernel.routed_subnets()).await?,
+            claimed: Vec::new(),
         };
         Ok((new, request, surroundings))
     }

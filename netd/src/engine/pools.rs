@@ -19,6 +19,8 @@ pub(super) struct Surroundings {
     pub(super) defaults: Vec<DefaultPool>,
     /// What the host routes, and through which interface.
     pub(super) routes: Vec<(Subnet, IfName)>,
+    /// Subnets that the Docker engine which asks for this network has asked for before.
+    pub(super) claimed: Vec<Subnet>,
 }
 
 /// What a new network is to have.
@@ -41,7 +43,8 @@ pub(super) fn pools(
     asked: Asked,
     surroundings: &Surroundings,
 ) -> Result<Vec<PoolSpec>, EngineError> {
-    let used = used_subnets(state, &surroundings.routes, None);
+    let mut used = used_subnets(state, &surroundings.routes, None);
+    used.retain(|used| used.by != UsedBy::Docker || !surroundings.claimed.contains(&used.subnet));
     let (v4, v6) = by_family(asked.pools);
     let wanted = [
         (Family::V4, v4, asked.ipv4.unwrap_or(true)),
@@ -166,5 +169,13 @@ pub(super) fn used_subnets(
         subnet: route.subnet,
         by: UsedBy::PeerRoute(route.gateway),
     });
-    networks.chain(routes).chain(peers).collect()
+    // What a network has as well is the network's, as far as anybody else is concerned.
+    let docker = state
+        .docker_pools()
+        .filter(|pool| state.network_with(pool.subnet).is_none())
+        .map(|pool| Used {
+            subnet: pool.subnet,
+            by: UsedBy::Docker,
+        });
+    networks.chain(routes).chain(peers).chain(docker).collect()
 }

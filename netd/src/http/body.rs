@@ -193,27 +193,28 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Refusal> {
         let bytes = read(request.into_body()).await?;
-        // An array would pass, too: serde takes it for the fields in their order.
-        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            let message = "the body is not what is expected: give a JSON object";
-            return Err(Refusal::invalid(message));
-        }
-        let mut parser = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
-            let path = error.path().to_string();
-            // Where it breaks off in the midst of something, the path is a question mark.
-            let place = match path.as_str() {
-                "." | "?" => String::new(),
-                known => format!(" at {known}"),
-            };
-            Refusal::invalid(format!(
-                "the body is not what is expected{place}: {}",
-                error.inner()
-            ))
-        })?;
-        parser.end().map_err(|error| {
-            Refusal::invalid(format!("the body does not end with its JSON: {error}"))
-        })?;
-        Ok(Self(value))
+        parse(&bytes).map(Self).map_err(Refusal::invalid)
     }
+}
+
+/// A body as a JSON object, or what is wrong with it.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, String> {
+    // An array would pass, too: serde takes it for the fields in their order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err("the body is not what is expected: give a JSON object".to_owned());
+    }
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+        let path = error.path().to_string();
+        // Where it breaks off in the midst of something, the path is a question mark.
+        let place = match path.as_str() {
+            "." | "?" => String::new(),
+            known => format!(" at {known}"),
+        };
+        format!("the body is not what is expected{place}: {}", error.inner())
+    })?;
+    parser
+        .end()
+        .map_err(|error| format!("the body does not end with its JSON: {error}"))?;
+    Ok(value)
 }

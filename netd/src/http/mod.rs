@@ -1,10 +1,12 @@
 //! The socket: HTTP/1.1 on a Unix socket, translated to calls of the engine. Knows paths and JSON, decides nothing.
 //!
 //! Reading order: [`listen`] and [`serve`], [`routes`] (the paths), [`body`] (JSON in and errors out), [`views`],
-//! [`docker`] (the part of Docker's interface that is about networks), [`seats`] (who may stay connected).
+//! [`docker`] (the part of Docker's interface that is about networks), [`plugin`] (the protocol by which a Docker engine uses
+//! netd, on a socket of its own), [`seats`] (who may stay connected).
 
 mod body;
 mod docker;
+mod plugin;
 mod routes;
 mod seats;
 mod views;
@@ -51,16 +53,20 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// A daemon answers there.
-    #[error("another daemon listens on {}; give this one a --socket of its own", path.display())]
+    #[error("another daemon listens on {}; give this one a --{option} of its own", path.display())]
     InUse {
         /// The socket.
         path: PathBuf,
+        /// The option that says where it is.
+        option: &'static str,
     },
     /// Something else than a socket is there.
-    #[error("{} exists and is no socket; remove it or give another --socket", path.display())]
+    #[error("{} exists and is no socket; remove it or give another --{option}", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,
+        /// The option that says where it is.
+        option: &'static str,
     },
     /// The group does not exist.
     #[error("there is no group {name:?} to own the socket; make it with `groupadd {name}`")]
@@ -78,11 +84,27 @@ pub enum ListenError {
     },
 }
 
-/// Makes the socket: 0660, owned by root and the daemon's group. One that a dead daemon left is replaced.
+/// Makes the daemon's socket: 0660, owned by root and the daemon's group. One that a dead daemon left is replaced.
 ///
 /// # Errors
 /// [`ListenError`] says what is in the way.
 pub fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ListenError> {
+    make_socket(path, group, "socket")
+}
+
+/// Makes the socket for Docker's engine, as [`listen`] does.
+///
+/// # Errors
+/// As there.
+pub fn listen_for_docker(path: &Path, group: Option<&str>) -> Result<UnixListener, ListenError> {
+    make_socket(path, group, "docker-plugin")
+}
+
+fn make_socket(
+    path: &Path,
+    group: Option<&str>,
+    option: &'static str,
+) -> Result<UnixListener, ListenError> {
     let failed = |source: io::Error| ListenError::Os {
         path: path.to_owned(),
         source,
@@ -95,11 +117,13 @@ pub fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ListenEr
         if !found.file_type().is_socket() {
             return Err(ListenError::NotASocket {
                 path: path.to_owned(),
+                option,
             });
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(ListenError::InUse {
                 path: path.to_owned(),
+                option,
             });
         }
         fs::remove_file(path).map_err(failed)?;
@@ -140,8 +164,17 @@ fn owner(group: Option<&str>) -> Result<Option<Gid>, ListenError> {
 }
 
 /// Serves until told to end; then lets the requests that are being served finish, within bounds.
-pub async fn serve(listener: UnixListener, engine: Arc<Engine>, mut end: watch::Receiver<bool>) {
+pub async fn serve(listener: UnixListener, engine: Arc<Engine>, end: watch::Receiver<bool>) {
     let router = routes::router(engine, end.clone());
+    answer_all(listener, router, end).await;
+}
+
+/// Serves a Docker engine by its plugin protocol, as [`serve`] does others.
+pub async fn serve_docker(listener: UnixListener, engine: Arc<Engine>, end: watch::Receiver<bool>) {
+    answer_all(listener, plugin::router(engine), end).await;
+}
+
+async fn answer_all(listener: UnixListener, router: axum::Router, mut end: watch::Receiver<bool>) {
     let seats = Seats::new(CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {

@@ -24,6 +24,7 @@ impl State {
                 self.of_network.remove(id);
                 self.reservations.retain(|(network, _), _| network != id);
                 self.drop_uplinks_of(*id);
+                self.docker.drop_network(*id);
                 for other in self.allowed.get(id).cloned().unwrap_or_default() {
                     if let Some(pair) = NetworkPair::new(*id, other) {
                         self.deny(pair);
@@ -65,6 +66,22 @@ impl State {
             Change::RemoveRoute(subnet) => self.drop_peer_route(*subnet),
             Change::PutUplink(uplink) => self.put_uplink(uplink),
             Change::RemoveUplink(device) => self.drop_uplink(device),
+            Change::PutDockerPool(pool) => self.docker.put_pool(pool),
+            Change::RemoveDockerPool(subnet) => {
+                for address in self.docker.drop_pool(*subnet) {
+                    self.let_go(address);
+                }
+            }
+            Change::HoldAddress(pool, address) => {
+                self.docker.hold(*pool, *address);
+                self.hold(*address);
+            }
+            Change::LetGoOfAddress(address) => {
+                self.docker.let_go(*address);
+                self.let_go(*address);
+            }
+            Change::PutDockerNetwork(network) => self.docker.put_network(*network),
+            Change::RemoveDockerNetwork(id) => self.docker.remove_network(*id),
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
             Change::Booted(boot) => self.boot = Some(boot.clone()),
             Change::Ipv6ForwardingTurnedOn(place) => {
@@ -112,6 +129,11 @@ impl State {
             .collect();
         kept.iter()
             .for_each(|reservation| self.reserve(reservation));
+        let pools = self.pools(network).iter();
+        let held: Vec<IpAddr> = pools
+            .flat_map(|pool| self.docker.held_in(pool.subnet()))
+            .collect();
+        held.into_iter().for_each(|address| self.hold(address));
     }
 
     fn drop_container(&mut self, id: ContainerId) {
@@ -224,6 +246,20 @@ impl State {
             // Refused only if another has the address now, and then there is nothing to keep.
             let _ = pool.reserve(reservation.address, reservation.container.clone(), claim);
         }
+    }
+
+    /// Tells the network that has it that Docker's engine holds an address.
+    fn hold(&mut self, address: IpAddr) {
+        let mut pools = self.pools.values_mut().flatten();
+        if let Some(pool) = pools.find(|pool| pool.subnet().contains(address)) {
+            // It is inside.
+            let _ = pool.hold(address);
+        }
+    }
+
+    fn let_go(&mut self, address: IpAddr) {
+        let pools = self.pools.values_mut().flatten();
+        pools.for_each(|pool| pool.let_go(address));
     }
 
     fn drop_reservations(&mut self, network: NetworkId, container: &ContainerName) {

@@ -4,15 +4,18 @@
 //! constraint of the database besides being checked in memory, so that a bug cannot lease twice. The store does not
 //! know what a change is good for.
 
+mod docker;
 mod ports;
 mod schema;
 mod sqlite;
 
 pub use sqlite::Sqlite;
 
+use std::net::IpAddr;
+
 use netd_model::{
-    Container, ContainerId, ContainerName, Endpoint, EndpointId, IfName, InstanceId, Network,
-    NetworkId, NetworkPair, PeerRoute, Subnet, Uplink,
+    Container, ContainerId, ContainerName, DockerNetwork, DockerPool, Endpoint, EndpointId, IfName,
+    InstanceId, Network, NetworkId, NetworkPair, PeerRoute, Subnet, Uplink,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +65,18 @@ pub enum Change {
     PutUplink(Uplink),
     /// Forget a card of the host.
     RemoveUplink(IfName),
+    /// Put or replace a pool that a Docker engine asked for.
+    PutDockerPool(DockerPool),
+    /// Forget a pool of Docker's, with the addresses that are held in it.
+    RemoveDockerPool(Subnet),
+    /// Hold an address of a pool of Docker's for the engine.
+    HoldAddress(Subnet, IpAddr),
+    /// Stop to hold it.
+    LetGoOfAddress(IpAddr),
+    /// Put or replace the identity that a Docker engine gave a network.
+    PutDockerNetwork(DockerNetwork),
+    /// Forget an identity that a Docker engine gave a network.
+    RemoveDockerNetwork(NetworkId),
     /// Remember that netd itself turned forwarding on, in a boot and namespace that the text names.
     ForwardingTurnedOn(String),
     /// Remember the boot of the machine that this is written in.
@@ -76,7 +91,7 @@ pub struct Reservation {
     /// The network.
     pub network: NetworkId,
     /// The address.
-    pub address: std::net::IpAddr,
+    pub address: IpAddr,
     /// Whom it is kept for.
     pub container: ContainerName,
     /// True if it was asked for, so that nobody else may have it; false if it is only given back when still free.
@@ -102,6 +117,12 @@ pub struct Snapshot {
     pub routes: Vec<PeerRoute>,
     /// Every card of the host that is on a network.
     pub uplinks: Vec<Uplink>,
+    /// Every pool that a Docker engine asked for.
+    pub docker_pools: Vec<DockerPool>,
+    /// Every address that is held for a Docker engine, with its pool.
+    pub docker_addresses: Vec<(Subnet, IpAddr)>,
+    /// Every network under the identity that a Docker engine gave it.
+    pub docker_networks: Vec<DockerNetwork>,
     /// The boot and namespace in which netd turned forwarding on, if it did.
     pub forwarding_turned_on: Option<String>,
     /// The boot of the machine in which this was written last.

@@ -101,6 +101,20 @@ const MIGRATIONS: &[&str] = &[
              AND (host_ip = NEW.host_ip OR host_ip IN ('0.0.0.0', '::') OR NEW.host_ip IN ('0.0.0.0', '::'))
      )
      BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: port is published already'); END;",
+    // 7: what Docker's engines asked for by the plugin protocol. Pools overlap nothing but the network that has the same
+    // subnet, so an address is held once, whatever pool it is of.
+    "CREATE TABLE docker_pool (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE TABLE docker_address (
+         address TEXT PRIMARY KEY,
+         pool TEXT NOT NULL REFERENCES docker_pool (id) ON DELETE CASCADE
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX docker_address_of_pool ON docker_address (pool);
+     CREATE TABLE docker_network (
+         id TEXT PRIMARY KEY,
+         network TEXT NOT NULL REFERENCES network (id) ON DELETE CASCADE,
+         body TEXT NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX docker_network_of_network ON docker_network (network);",
 ];
 
 /// The newest version that this program understands.

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Change, Journal, Reservation, Snapshot, StoreError, ports, schema};
+use super::{Change, Journal, Reservation, Snapshot, StoreError, docker, ports, schema};
 
 /// The journal in a SQLite database, `netd.db` in the data root.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ fn lock(data_root: &Path) -> Result<Flock<File>, StoreError> {
     }
 }
 
-fn corrupt(kind: &'static str, reason: impl ToString) -> StoreError {
+pub(super) fn corrupt(kind: &'static str, reason: impl ToString) -> StoreError {
     StoreError::Corrupt {
         kind,
         reason: reason.to_string(),
@@ -199,6 +199,9 @@ impl Journal for Sqlite {
             allowances: allowances(&self.connection)?,
             routes: bodies(&self.connection, "peer_route")?,
             uplinks: bodies(&self.connection, "uplink")?,
+            docker_pools: bodies(&self.connection, "docker_pool")?,
+            docker_addresses: docker::addresses(&self.connection)?,
+            docker_networks: bodies(&self.connection, "docker_network")?,
             forwarding_turned_on: fact(&self.connection, "forwarding_turned_on")?,
             boot: fact(&self.connection, "boot")?,
             ipv6_forwarding_turned_on: fact(&self.connection, "ipv6_forwarding_turned_on")?,
@@ -293,6 +296,35 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         Change::RemoveUplink(device) => {
             run("DELETE FROM uplink WHERE id = ?1", params![device.as_str()])
         }
+        Change::PutDockerPool(pool) => run(
+            "INSERT INTO docker_pool (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = ?2",
+            params![pool.subnet.to_string(), body(pool)?],
+        ),
+        Change::RemoveDockerPool(subnet) => run(
+            "DELETE FROM docker_pool WHERE id = ?1",
+            params![subnet.to_string()],
+        ),
+        Change::HoldAddress(pool, address) => run(
+            "INSERT INTO docker_address (address, pool) VALUES (?1, ?2)",
+            params![address.to_string(), pool.to_string()],
+        ),
+        Change::LetGoOfAddress(address) => run(
+            "DELETE FROM docker_address WHERE address = ?1",
+            params![address.to_string()],
+        ),
+        Change::PutDockerNetwork(network) => run(
+            "INSERT INTO docker_network (id, network, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET network = ?2, body = ?3",
+            params![
+                network.id.to_string(),
+                network.network.to_string(),
+                body(network)?
+            ],
+        ),
+        Change::RemoveDockerNetwork(id) => run(
+            "DELETE FROM docker_network WHERE id = ?1",
+            params![id.to_string()],
+        ),
         Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
         Change::Booted(boot) => put_fact(transaction, "boot", boot),
         Change::Ipv6ForwardingTurnedOn(place) => {

@@ -30,6 +30,8 @@ pub mod podman;
 
 pub mod docker;
 
+pub mod plugin;
+
 pub mod unpacked;
 
 pub mod flow;

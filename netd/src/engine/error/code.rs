@@ -20,6 +20,7 @@ impl EngineError {
             Self::Asked(error) => error.code(),
             Self::Way(error) => error.code(),
             Self::Runtime(error) => error.code(),
+            Self::Docker(error) => error.code(),
             Self::Name(_) => ErrorCode::InvalidName,
             Self::NotAPair { .. }
             | Self::Invalid(_)

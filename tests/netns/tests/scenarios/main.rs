@@ -83,6 +83,7 @@ mod bad_surroundings;
 mod obstacles;
 
 mod docker_client;
+mod docker_plugin;
 
 mod docker_events;
 

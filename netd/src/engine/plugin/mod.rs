@@ -1,0 +1,9 @@
+//! What a Docker engine asks of netd by its plugin protocol (libnetwork's remote drivers).
+//!
+//! The engine keeps its own book of networks, endpoints and addresses and tells netd of each change, but sees to the
+//! inside of its containers itself. Whatever it lost count of may come again, late, or about what was never there: to
+//! take away what is not there is done already. Reading order: [`pools`].
+
+mod pools;
+
+pub use pools::{AddressAsked, PoolAsked, PoolGranted};

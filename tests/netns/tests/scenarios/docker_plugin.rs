@@ -1,0 +1,153 @@
+//! Docker's plugin protocol without an engine: each call in its order, good and bad, and what is left after a crash.
+
+use netns_tests::plugin::{PLUGIN_SOCKET, with_plugin};
+use netns_tests::{Lab, OrFail};
+use serde_json::{Value, json};
+
+/// Goes through a table; gives the lines that went otherwise.
+fn play(lab: &Lab, table: &str) -> Vec<String> {
+    let lines = table.lines();
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| wrong(lab, line)).collect()
+}
+
+fn wrong(lab: &Lab, line: &str) -> Option<String> {
+    if let Some(line) = line.strip_prefix("$ ") {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let _ = lab.h1.net(&words).ok();
+        return None;
+    }
+    let (call, wanted) = line.split_once(" => ").or_fail("answer in a line");
+    if let Some(line) = call.strip_prefix('!') {
+        let (code, line) = line.split_once(' ').or_fail("command of net");
+        let code = code.parse().or_fail("read an exit status");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let _ = lab.h1.net(&words).fails(code).names(&[wanted]);
+        return None;
+    }
+    let mut words = call.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    let (status, method, body) = (word(), word(), word());
+    let answer = lab.h1.plugin(method, body);
+    let is_right = match serde_json::from_str::<Value>(wanted) {
+        Ok(wanted) => serde_json::from_str(&answer.body).ok() == Some(wanted),
+        Err(_) => answer
+            .body
+            .replace("\\\"", "\"")
+            .contains(wanted.trim_end()),
+    };
+    let is_right = is_right && answer.status.to_string() == status;
+    (!is_right).then(|| format!("{line}\n     got {} {}", answer.status, answer.body))
+}
+
+#[test]
+fn pools_and_addresses_are_given_once_and_taken_back() {
+    let lab = Lab::with(with_plugin());
+    let wrong = play(&lab, include_str!("../tables/docker_plugin_ipam.txt"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(lab.h1.status()["problems"], json!([]));
+}
+
+#[test]
+fn what_an_engine_was_given_is_its_own_after_kill_9_of_netd() {
+    let lab = Lab::with(with_plugin());
+    let pool = r#"{"AddressSpace":"netd","Pool":"10.5.0.0/24"}"#;
+    let address = r#"{"PoolID":"netd/10.5.0.0/24","Address":"10.5.0.9"}"#;
+    let gateway = r#"{"PoolID":"netd/10.5.0.0/24","Options":{"RequestAddressType":"com.docker.network.gateway"}}"#;
+    let _ = lab.h1.plugin("IpamDriver.RequestPool", pool).granted();
+    let given = lab
+        .h1
+        .plugin("IpamDriver.RequestAddress", gateway)
+        .granted();
+    let _ = lab
+        .h1
+        .plugin("IpamDriver.RequestAddress", address)
+        .granted();
+    lab.h1.kill();
+    lab.h1.start();
+    let refused = lab
+        .h1
+        .plugin("IpamDriver.RequestAddress", address)
+        .refused();
+    assert!(refused.contains("taken by Docker's engine"), "{refused}");
+    let again = lab
+        .h1
+        .plugin("IpamDriver.RequestAddress", gateway)
+        .granted();
+    assert_eq!(again, given);
+    let _ = lab
+        .h1
+        .net(&["create", "--subnet", "10.5.0.0/24", "mine"])
+        .fails(1)
+        .names(&["that Docker's engine asked for"]);
+    let _ = lab
+        .h1
+        .plugin("IpamDriver.ReleaseAddress", address)
+        .granted();
+    let _ = lab
+        .h1
+        .plugin("IpamDriver.RequestAddress", address)
+        .granted();
+    let release = r#"{"PoolID":"netd/10.5.0.0/24"}"#;
+    let _ = lab.h1.plugin("IpamDriver.ReleasePool", release).granted();
+    lab.h1.restart();
+    let _ = lab
+        .h1
+        .net(&["create", "--subnet", "10.5.0.0/24", "mine"])
+        .ok();
+}
+
+#[test]
+fn the_socket_is_roots_and_goes_with_the_daemon() {
+    let lab = Lab::with(with_plugin());
+    let shown = lab
+        .h1
+        .sh(&format!("stat -c '%a %U %F' {PLUGIN_SOCKET}"))
+        .ok();
+    assert_eq!(shown.text(), "660 root socket");
+    let answer = lab.h1.plugin("Plugin.Activate", "");
+    let v1_2 = "content-type: application/vnd.docker.plugins.v1.2+json";
+    assert!(answer.head.contains(v1_2), "{}", answer.head);
+    let plain = "POST /Plugin.Activate HTTP/1.1\r\nHost: p\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let answer = lab.h1.plugin_raw(plain.as_bytes());
+    let v1_1 = "content-type: application/vnd.docker.plugins.v1.1+json";
+    assert!(answer.head.contains(v1_1), "{}", answer.head);
+    lab.h1.kill();
+    assert!(
+        lab.h1.path(PLUGIN_SOCKET).exists(),
+        "kill -9 removes nothing"
+    );
+    lab.h1.start();
+    let _ = lab.h1.plugin("Plugin.Activate", "").granted();
+    assert_eq!(lab.h1.terminate(), 0);
+    assert!(!lab.h1.path(PLUGIN_SOCKET).exists());
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_harms_nothing() {
+    let lab = Lab::with(with_plugin());
+    let before = lab.h1.all_rules();
+    let get = "GET /Plugin.Activate HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n";
+    let answer = lab.h1.plugin_raw(get.as_bytes());
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    assert!(answer.refused().contains("called with POST"));
+    let large = format!(r#"{{"AddressSpace":"{}"}}"#, "x".repeat(9 << 20));
+    let answer = lab.h1.plugin("IpamDriver.RequestPool", &large);
+    assert_eq!(answer.status, 413, "{}", answer.body);
+    assert!(answer.refused().contains("bytes"));
+    assert_eq!(lab.h1.plugin_raw(b"\x00\x01garbage\r\n\r\n").status, 400);
+    let deep = format!(
+        r#"{{"AddressSpace":"netd","Options":{}"#,
+        "[".repeat(100_000)
+    );
+    assert_eq!(lab.h1.plugin("IpamDriver.RequestPool", &deep).status, 400);
+    assert!(lab.h1.daemon_runs());
+    assert_eq!(lab.h1.all_rules(), before);
+    assert_eq!(lab.h1.status()["problems"], json!([]));
+}
+
+#[test]
+fn without_the_option_there_is_no_plugin() {
+    let lab = Lab::new();
+    assert!(!lab.h1.path(PLUGIN_SOCKET).exists());
+}
