@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::arrange::{Steps, arrange};
+use super::arrange::{Insert, Steps, arrange};
 use super::evidence::Evidence;
 use super::names::ChainNames;
 use super::rules::{Chain, Hold, Rules, Table};
@@ -109,8 +109,16 @@ fn steps_for(standing: &Standing, chain: &Chain) -> Option<(Steps, bool)> {
     }
 }
 
+/// The rules at the top go in last one first, each to the top: for a counted place iptables-nft reads every rule of the chain
+/// before (some 4 us each with 1.8.9, measured).
 fn write_inserts(text: &mut String, chain: &str, steps: &Steps) {
-    for insert in &steps.inserts {
+    let is_top = |(nth, insert): &(usize, &Insert)| insert.place == *nth && !insert.at_end;
+    let top = steps.inserts.iter().enumerate().take_while(is_top).count();
+    let (top, rest) = steps.inserts.split_at(top);
+    for Insert { rule, .. } in top.iter().rev() {
+        text.push_str(&format!("-I {chain} 1 {rule}\n"));
+    }
+    for insert in rest {
         let rule = &insert.rule;
         if insert.at_end {
             text.push_str(&format!("-A {chain} {rule}\n"));

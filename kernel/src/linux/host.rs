@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::PoisonError;
 
 use netd_model::desired::ROUTE_PROTOCOL;
 use netd_model::{IfName, Subnet};
@@ -54,15 +55,23 @@ pub(super) fn routed_subnets(linux: &Linux) -> io::Result<Vec<(Subnet, IfName)>>
     let mut routes = routes::all(&mut session, None)?;
     routes.retain(|route| counts(route.destination) && route.protocol != ROUTE_PROTOCOL);
     // Link by link: the host has many more that no such route is of, one for each container.
-    let indexes: BTreeSet<u32> = routes.iter().filter_map(|route| route.index).collect();
+    let mut indexes: BTreeSet<u32> = routes.iter().filter_map(|route| route.index).collect();
+    let mut marked = linux
+        .marked_links
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    marked.retain(|index| indexes.remove(index));
     let mut of_others = BTreeMap::new();
     for index in indexes {
-        let link = links::by_index(&mut session, index)?;
-        of_others.extend(
-            link.filter(|link| link.mark.is_none())
-                .map(|link| (index, link.name)),
-        );
+        let Some(link) = links::by_index(&mut session, index)? else {
+            continue;
+        };
+        match link.mark {
+            Some(_) => drop(marked.insert(index)),
+            None => drop(of_others.insert(index, link.name)),
+        }
     }
+    drop(marked);
     let found: BTreeSet<(Subnet, &IfName)> = routes
         .iter()
         .filter_map(|route| Some((route.destination, of_others.get(&route.index?)?)))

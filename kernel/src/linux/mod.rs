@@ -69,6 +69,9 @@ pub struct Linux {
     sandboxes: Arc<Sandboxes>,
     ports: Ports,
     watch: Mutex<Option<Watch>>,
+    /// Links that routes lead to and that bore a daemon's mark when they were looked at, by their numbers, which the kernel does not
+    /// give twice: a thousand networks are not asked for one by one each time.
+    marked_links: Mutex<BTreeSet<u32>>,
 }
 
 impl Linux {
@@ -85,6 +88,7 @@ impl Linux {
                 sandboxes: Arc::new(Sandboxes::new()?),
                 ports: Ports::default(),
                 watch: Mutex::default(),
+                marked_links: Mutex::default(),
             })
         };
         open().map_err(refused("open netlink in the daemon's network namespace"))

@@ -1,7 +1,7 @@
 //! The redirection of port 53 of 127.0.0.11 inside a sandbox to the resolver's port: a table of netd's own there.
 //!
-//! Spoken natively, so that it costs one message where a program's run would cost milliseconds. Answers return by
-//! connection tracking, from port 53 as whoever asked expects.
+//! Spoken natively, so that it costs one message where a program's run would cost milliseconds. Ports are rewritten packet by
+//! packet, there and back: a translation (`nat`) would have the kernel track every flow of the container.
 
 use std::io;
 use std::sync::PoisonError;
@@ -18,15 +18,25 @@ use super::sandboxes::Pin;
 use super::session::errno;
 use crate::Family;
 use crate::nftables::batch::Batch;
-use crate::nftables::chains::{OUTPUT, TRANSLATION, hooked};
+use crate::nftables::chains::{OUTPUT, hooked};
 use crate::nftables::words::{Field, Rule};
 
-/// The table inside, of family ip, and its only chain.
+/// The table inside, of family ip, and its chains, for both ways.
 const TABLE: &str = "netd-resolver";
-const CHAIN: &str = "output";
+const QUERIES: &str = "queries";
+const ANSWERS: &str = "answers";
+/// Before and after connections are tracked (`NF_IP_PRI_CONNTRACK` is -200, linux/netfilter_ipv4.h). Where the container has
+/// rules of its own that track them, it so sees both ways of a query as one, with the resolver's port.
+const BEFORE_TRACKING: i32 = -300;
+const AFTER_TRACKING: i32 = -150;
 /// The port of DNS (RFC 1035 section 4.2).
 const DNS: u16 = 53;
-const PROTOCOLS: [Protocol; 2] = [Protocol::Udp, Protocol::Tcp];
+const ICMP: &str = "icmp";
+/// Where UDP and TCP have their ports, in the header.
+const SOURCE_PORT: u32 = 0;
+const DESTINATION_PORT: u32 = 2;
+/// With the place of the checksum there (RFC 768, RFC 9293 section 3.1).
+const PROTOCOLS: [(Protocol, u32); 2] = [(Protocol::Udp, 6), (Protocol::Tcp, 16)];
 
 /// Size of a `struct nfgenmsg` in bytes (linux/netfilter/nfnetlink.h), and the attributes that hold the generation and a
 /// rule's comment (linux/netfilter/nf_tables.h `NFTA_GEN_ID`, `NFTA_RULE_USERDATA`).
@@ -44,23 +54,60 @@ pub(super) struct Redirection {
 pub(super) fn redirect(namespace: &Namespace, port: u16) -> io::Result<()> {
     let mut batch = Batch::of(NetfilterProtoFamily::IPv4, TABLE);
     batch.make_table();
-    let chain = hooked(CHAIN, ("nat", OUTPUT, TRANSLATION), Vec::new());
-    batch.make_chain(&chain);
-    batch.empty_chain(CHAIN);
-    for protocol in PROTOCOLS {
-        let rule = Rule::any()
-            .with(Field::Destination(Family::V4), &ADDRESS.octets())
-            .with(Field::Protocol, &[protocol.number()])
-            .with(Field::Port, &DNS.to_be_bytes())
-            .translated_to(ADDRESS, port);
-        batch.append_rule(CHAIN, rule, &comment(protocol, port));
+    for (chain, priority) in [(QUERIES, BEFORE_TRACKING), (ANSWERS, AFTER_TRACKING)] {
+        batch.make_chain(&hooked(chain, ("filter", OUTPUT, priority), Vec::new()));
+        batch.empty_chain(chain);
     }
+    for (protocol, checksum) in PROTOCOLS {
+        let there = to_resolver(protocol)
+            .with(Field::Port, &DNS.to_be_bytes())
+            .rewriting(DESTINATION_PORT, port, checksum);
+        batch.append_rule(QUERIES, there, &comment(QUERIES, protocol.as_str(), port));
+        let back = from_resolver(protocol.number())
+            .with(Field::Transport(SOURCE_PORT, 2), &port.to_be_bytes())
+            .rewriting(SOURCE_PORT, DNS, checksum);
+        batch.append_rule(ANSWERS, back, &comment(ANSWERS, protocol.as_str(), port));
+    }
+    batch.append_rule(ANSWERS, refusal(port), &comment(ANSWERS, ICMP, port));
     namespace.netfilter().transaction(batch.into_messages())
 }
 
+fn to_resolver(protocol: Protocol) -> Rule {
+    Rule::any()
+        .with(Field::Destination(Family::V4), &ADDRESS.octets())
+        .with(Field::Protocol, &[protocol.number()])
+}
+
+fn from_resolver(protocol: u8) -> Rule {
+    Rule::any()
+        .with(Field::Source(Family::V4), &ADDRESS.octets())
+        .with(Field::Protocol, &[protocol])
+}
+
+/// That nobody listens is told by ICMP for UDP, with the beginning of the query as the kernel saw it: who asked knows it by port 53.
+/// (RFC 792: type 3, the IP header at 8, and behind its 20 bytes the ports.)
+fn refusal(port: u16) -> Rule {
+    const QUERY: u32 = 8;
+    const QUERIED_PORT: u32 = QUERY + 20 + DESTINATION_PORT;
+    from_resolver(1)
+        .with(Field::Transport(0, 1), &[3])
+        .with(Field::Transport(QUERY, 1), &[0x45])
+        .with(Field::Transport(QUERY + 9, 1), &[Protocol::Udp.number()])
+        .with(Field::Transport(QUERIED_PORT, 2), &port.to_be_bytes())
+        .rewriting(QUERIED_PORT, DNS, 2)
+}
+
 /// By what a rule is known again.
-fn comment(protocol: Protocol, port: u16) -> String {
-    format!("resolver {protocol} {port}")
+fn comment(chain: &str, protocol: &str, port: u16) -> String {
+    format!("{chain} {protocol} {port}")
+}
+
+/// What the rules bear, chain by chain as the kernel lists them.
+fn all_comments(port: u16) -> Vec<String> {
+    let of = |chain| PROTOCOLS.map(|(protocol, _)| comment(chain, protocol.as_str(), port));
+    let mut all: Vec<String> = [QUERIES, ANSWERS].into_iter().flat_map(of).collect();
+    all.push(comment(ANSWERS, ICMP, port));
+    all
 }
 
 /// The port that port 53 inside is redirected to; `None` if one of the rules is missing. What was read last holds for as
@@ -119,8 +166,7 @@ fn attribute(payload: &[u8], kind: u16) -> Option<&[u8]> {
 
 fn port_of(comments: &[String]) -> Option<u16> {
     let port = comments.first()?.rsplit(' ').next()?.parse().ok()?;
-    let expected = PROTOCOLS.map(|protocol| comment(protocol, port));
-    (comments == expected).then_some(port)
+    (comments == all_comments(port)).then_some(port)
 }
 
 #[cfg(test)]
@@ -129,12 +175,16 @@ mod tests {
 
     #[test]
     fn a_redirection_that_lacks_a_rule_counts_as_none() {
-        let whole = PROTOCOLS.map(|protocol| comment(protocol, 40_000));
-        assert_eq!(port_of(&whole), Some(40_000));
-        assert_eq!(port_of(&whole[..1]), None);
-        assert_eq!(port_of(&whole[1..]), None);
+        let whole = all_comments(40_000);
+        assert_eq!((whole.len(), port_of(&whole)), (5, Some(40_000)));
+        for absent in 0..whole.len() {
+            let mut rest = whole.clone();
+            rest.remove(absent);
+            assert_eq!(port_of(&rest), None);
+        }
         assert_eq!(port_of(&[]), None);
-        let mixed = [whole[0].clone(), comment(Protocol::Tcp, 40_001)];
+        let mut mixed = whole;
+        mixed[1] = comment(QUERIES, "tcp", 40_001);
         assert_eq!(port_of(&mixed), None);
     }
 }

@@ -3,7 +3,7 @@
 //! Registers are the kernel's sixteen of four bytes. A lookup's key lies in them from the first on, each part padded to
 //! four bytes; what a map gives goes behind the longest key. Knows nothing of networks.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
@@ -85,6 +85,8 @@ pub(crate) enum Field {
     Protocol,
     /// Its destination port.
     Port,
+    /// Bytes of the transport's header: from where, and how many up to four.
+    Transport(u32, u32),
 }
 
 impl Field {
@@ -93,7 +95,7 @@ impl Field {
         match self {
             Self::In | Self::Out => 4,
             Self::Source(family) | Self::Destination(family) => family.address_bytes() / 4,
-            Self::Version | Self::Protocol | Self::Port => 1,
+            Self::Version | Self::Protocol | Self::Port | Self::Transport(..) => 1,
         }
     }
 
@@ -117,6 +119,7 @@ impl Field {
             ),
             // TCP, UDP and SCTP have it in the same place.
             Self::Port => header(TRANSPORT_HEADER, 2, (2, register)),
+            Self::Transport(offset, length) => header(TRANSPORT_HEADER, offset, (length, register)),
         }
     }
 }
@@ -124,6 +127,9 @@ impl Field {
 /// `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER` (linux/netfilter/nf_tables.h).
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
+
+/// `NFT_PAYLOAD_CSUM_INET` (linux/netfilter/nf_tables.h): that of RFC 1071.
+const CHECKSUM_OF_INTERNET: u32 = 1;
 
 fn header(base: u32, offset: u32, (length, register): (u32, Register)) -> Expressions {
     Expressions::Payload(vec![
@@ -304,25 +310,24 @@ impl Rule {
             .then(other("nat", &attributes))
     }
 
-    /// Their destination becomes this one.
-    pub(crate) fn translated_to(self, address: Ipv4Addr, port: u16) -> Self {
-        let load = |number, bytes: &[u8]| {
-            Expressions::Immediate(vec![
-                Immediate::DestinationRegister(register(number)),
-                Immediate::Data(DataAttribute::Value(bytes.to_vec())),
-            ])
-        };
-        self.then(load(0, &address.octets()))
-            .then(load(1, &port.to_be_bytes()))
-            .then(other(
-                "nat",
-                &[
-                    (1, NAT_DESTINATION),
-                    (2, u32::from(Family::V4.number())),
-                    (3, FIRST_REGISTER),
-                    (5, FIRST_REGISTER + 1),
-                ],
-            ))
+    /// Writes another port at this place of the transport's header, and what that changes into the checksum at the other. No flow is
+    /// tracked for it.
+    pub(crate) fn rewriting(self, offset: u32, port: u16, checksum_offset: u32) -> Self {
+        let load = Expressions::Immediate(vec![
+            Immediate::DestinationRegister(register(0)),
+            Immediate::Data(DataAttribute::Value(port.to_be_bytes().to_vec())),
+        ]);
+        self.then(load).then(other(
+            "payload",
+            &[
+                (2, TRANSPORT_HEADER),
+                (3, offset),
+                (4, 2),
+                (5, FIRST_REGISTER),
+                (6, CHECKSUM_OF_INTERNET),
+                (7, checksum_offset),
+            ],
+        ))
     }
 
     /// Their source becomes the address of the interface that they leave by.

@@ -180,7 +180,7 @@ fn what_was_changed_or_stolen_is_seen_and_mended() {
             "ip link del eth0",
             "ip addr del 172.17.0.2/16 dev eth0",
             "ip link set lo down",
-            "nft flush chain ip netd-resolver output",
+            "nft flush chain ip netd-resolver queries",
             "nft flush ruleset",
         ] {
             guest.run(theft);

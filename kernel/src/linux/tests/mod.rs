@@ -80,7 +80,12 @@ impl Guest {
 
     /// Runs a command line inside.
     fn run(&self, command: &str) -> String {
-        run(&format!("nsenter -t {} -n sh -c '{command}'", self.pid()))
+        run(&self.command(command))
+    }
+
+    /// What runs `command` inside.
+    fn command(&self, command: &str) -> String {
+        format!("nsenter -t {} -n sh -c '{command}'", self.pid())
     }
 
     fn end(mut self) {

@@ -16,44 +16,84 @@ fn redirect_of(linux: &Linux, netns: NetnsId) -> Option<u16> {
     linux.observe(&about).unwrap().sandboxes[&netns].dns_redirect
 }
 
+/// Asks port 53 of 127.0.0.11 by UDP and by TCP, and answers.
+fn ask_both_ways(linux: &Linux, guest: &Guest, netns: NetnsId) {
+    // Before the loopback interface is up, as at a start.
+    let sockets = linux.open_resolver(netns, None).unwrap();
+    assert_eq!(redirect_of(linux, netns), None);
+    let port = sockets.port;
+    linux.apply(&[Op::RedirectDns { netns, port }]).unwrap();
+    assert_eq!(redirect_of(linux, netns), Some(port));
+    guest.run("ip link set lo up");
+
+    sockets.udp.set_nonblocking(false).unwrap();
+    let udp = std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        let (length, from) = sockets.udp.recv_from(&mut buffer).unwrap();
+        sockets.udp.send_to(b"pong", from).unwrap();
+        buffer[..length].to_vec()
+    });
+    let answer = guest.run("printf ping | socat -t 3 -T 3 - UDP4:127.0.0.11:53");
+    assert_eq!(
+        (answer.as_str(), &*udp.join().unwrap()),
+        ("pong", b"ping".as_slice())
+    );
+
+    sockets.tcp.set_nonblocking(false).unwrap();
+    let tcp = std::thread::spawn(move || {
+        use std::io::Write;
+        let (mut connection, _) = sockets.tcp.accept().unwrap();
+        connection.write_all(b"pong").unwrap();
+    });
+    assert_eq!(guest.run("socat -t 3 -T 3 -u TCP4:127.0.0.11:53 -"), "pong");
+    tcp.join().unwrap();
+}
+
+/// The sockets are closed, and whoever asks knows it at once.
+fn ask_nobody(guest: &Guest) {
+    for ask in [
+        "printf ping | socat -t 3 -T 3 - UDP4:127.0.0.11:53",
+        "socat -u TCP4:127.0.0.11:53 -",
+    ] {
+        let (success, said) = attempt(&guest.command(ask));
+        assert!(
+            !success && said.contains("Connection refused"),
+            "{ask}: {said}"
+        );
+    }
+}
+
 #[test]
 fn queries_to_port_53_inside_reach_the_sockets_and_answers_come_from_there() {
     in_new_namespace(|linux| {
         let guest = Guest::start();
         let netns = pinned(&linux, &guest).netns;
-        // Before the loopback interface is up, as at a start.
-        let sockets = linux.open_resolver(netns, None).unwrap();
-        assert_eq!(redirect_of(&linux, netns), None);
-        linux
-            .apply(&[Op::RedirectDns {
-                netns,
-                port: sockets.port,
-            }])
-            .unwrap();
-        assert_eq!(redirect_of(&linux, netns), Some(sockets.port));
-        guest.run("ip link set lo up");
+        ask_both_ways(&linux, &guest, netns);
+        ask_nobody(&guest);
+        // And no connection of the container is tracked for it.
+        assert_eq!(guest.run("conntrack -C").trim(), "0");
+    });
+}
 
-        sockets.udp.set_nonblocking(false).unwrap();
-        let udp = std::thread::spawn(move || {
-            let mut buffer = [0; 64];
-            let (length, from) = sockets.udp.recv_from(&mut buffer).unwrap();
-            sockets.udp.send_to(b"pong", from).unwrap();
-            buffer[..length].to_vec()
-        });
-        let answer = guest.run("printf ping | socat -t 3 -T 3 - UDP4:127.0.0.11:53");
-        assert_eq!(
-            (answer.as_str(), &*udp.join().unwrap()),
-            ("pong", b"ping".as_slice())
+#[test]
+fn a_container_that_tracks_its_connections_sees_a_query_and_its_answer_as_one() {
+    in_new_namespace(|linux| {
+        let guest = Guest::start();
+        let netns = pinned(&linux, &guest).netns;
+        guest.run(
+            "iptables -P INPUT DROP && iptables -P OUTPUT DROP && \
+             iptables -A OUTPUT -m conntrack --ctstate INVALID -j DROP && \
+             iptables -A OUTPUT -d 127.0.0.11 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT && \
+             iptables -A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT && \
+             iptables -A INPUT -d 127.0.0.11 -j ACCEPT && \
+             iptables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         );
-
-        sockets.tcp.set_nonblocking(false).unwrap();
-        let tcp = std::thread::spawn(move || {
-            use std::io::Write;
-            let (mut connection, _) = sockets.tcp.accept().unwrap();
-            connection.write_all(b"pong").unwrap();
-        });
-        assert_eq!(guest.run("socat -t 3 -T 3 -u TCP4:127.0.0.11:53 -"), "pong");
-        tcp.join().unwrap();
+        ask_both_ways(&linux, &guest, netns);
+        // One flow for each way of asking; what ended a moment ago may be counted still.
+        let flows = guest.run("conntrack -L 2>/dev/null");
+        assert!(!flows.contains("UNREPLIED"), "{flows}");
+        assert_eq!(flows.matches("dst=127.0.0.11").count(), 2, "{flows}");
+        ask_nobody(&guest);
     });
 }
 
@@ -90,14 +130,14 @@ fn a_new_redirection_replaces_the_old_and_leaves_other_rules_alone() {
         }
         let rules = guest.run("nft list ruleset");
         assert!(!rules.contains("40001"), "{rules}");
-        assert_eq!(rules.matches("127.0.0.11:40002").count(), 2, "{rules}");
+        assert_eq!(rules.matches("dport set 40002").count(), 2, "{rules}");
         assert!(
             guest
                 .run("iptables-save -t nat")
                 .contains("--dport 81 -j REDIRECT")
         );
         for theft in [
-            "flush chain ip netd-resolver output",
+            "flush chain ip netd-resolver answers",
             "delete table ip netd-resolver",
             "flush ruleset",
         ] {
