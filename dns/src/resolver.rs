@@ -226,8 +226,9 @@ impl Resolver {
         let Some(Served { loops, .. }) = stopped else {
             return;
         };
+        // All are told before one is waited for.
+        loops.iter().for_each(|task| task.0.abort());
         for mut task in loops {
-            task.0.abort();
             // The loop's sockets are closed when it has been dropped, and it ended as it was told to.
             let _ = (&mut task.0).await;
         }

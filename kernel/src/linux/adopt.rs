@@ -59,7 +59,7 @@ pub(super) fn adopt(
         NetnsHandle::Process { .. } => Anchor::Process(process),
         // The caller that passes a descriptor is often gone a moment later; a mount or a process inside stays.
         NetnsHandle::Descriptor { .. } => {
-            holders::lasting(netns).unwrap_or(Anchor::Process(process))
+            holders::lasting(&file, netns).unwrap_or(Anchor::Process(process))
         }
     };
     match sandboxes.pin(file, anchor) {

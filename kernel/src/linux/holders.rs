@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use netd_model::container::Anchor;
 use netd_model::{NetnsId, Supervisor};
 use nix::sys::epoll::EpollFlags;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
-use super::namespace::identity_at;
+use super::namespace::{identity, identity_at};
 use super::processes::{parent, pidfd, process};
 
 /// The mounts of the daemon's mount namespace (proc(5)).
@@ -75,14 +76,32 @@ fn inode_of(pid: u32, descriptor: &Path) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Someone who holds the namespace and is likely to stay: a mount, or a process in it. Quicker than [`find`].
-pub(super) fn lasting(netns: NetnsId) -> Option<Anchor> {
+/// Someone who holds the namespace of an open file and is likely to stay: a mount, or a process in it. Quicker than
+/// [`find`], and at once if the file was opened through a mount that the daemon sees.
+pub(super) fn lasting(file: &File, netns: NetnsId) -> Option<Anchor> {
+    if let Some(path) = mount_of(file, netns) {
+        return Some(Anchor::Path(path));
+    }
     let mut search = Search::of(&BTreeSet::from([netns]));
     search.mounts(Path::new(MOUNTS), Path::new("/"));
     if !search.missing.is_empty() {
         search.processes(&others());
     }
     search.found.remove(&netns)
+}
+
+/// The mount through which a namespace was opened, if what is at its path for the daemon is this namespace: of hundreds of
+/// mounts, only one need be looked at.
+fn mount_of(file: &File, netns: NetnsId) -> Option<PathBuf> {
+    // A path, or the namespace's own name if it was opened otherwise (proc(5), /proc/pid/fd).
+    let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    // The path comes from another mount namespace, maybe. No link is followed, since its end would go unnoticed, and
+    // nothing that is not in memory is asked for: it might lie on a server that does not answer (openat2(2)).
+    let only = ResolveFlags::NO_SYMLINKS | ResolveFlags::CACHED;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let absolute = path.is_absolute().then_some(&path)?;
+    let there = openat2(CWD, absolute, flags, Mode::empty(), only).ok()?;
+    (identity(&there.into()).ok()? == netns).then_some(path)
 }
 
 /// For each of the namespaces someone who holds it and can be watched; those that nobody outside the daemon holds are

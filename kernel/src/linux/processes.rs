@@ -1,7 +1,7 @@
 //! Processes, each told from a later one with the same number. Knows nothing of namespaces.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 use netd_model::Supervisor;
@@ -10,6 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::Signal;
+
+/// More than the line of /proc/pid/stat has: 52 fields of 20 digits at most and a name of 64 bytes (proc_pid_stat(5)).
+const STAT_BYTES: usize = 2048;
 
 fn number(pid: u32) -> io::Result<Pid> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
@@ -27,9 +30,21 @@ pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
     poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&now)) != Ok(0)
 }
 
+/// What /proc says of the process `pid` in one line.
+fn stat(pid: u32) -> Option<String> {
+    let mut line = vec![0; STAT_BYTES];
+    // In one go: the kernel makes the line anew for each read, and gives all of it that there is room for.
+    let length = File::open(format!("/proc/{pid}/stat"))
+        .ok()?
+        .read(&mut line)
+        .ok()?;
+    line.truncate(length);
+    Some(String::from_utf8_lossy(&line).into_owned())
+}
+
 /// The process `pid` with its start time; `None` if it has ended, even if its parent has not taken notice yet.
 pub(super) fn process(pid: u32) -> Option<Supervisor> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = stat(pid)?;
     // The second field is the program's name in parentheses, which may contain anything.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
@@ -40,7 +55,7 @@ pub(super) fn process(pid: u32) -> Option<Supervisor> {
 
 /// The parent of the process `pid`: 0 outside the pid namespace, `None` once it has ended.
 pub(super) fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = stat(pid)?;
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     // The state is field 3, the parent field 4 (proc_pid_stat(5)).
     fields.nth(1)?.parse().ok()
