@@ -10,9 +10,11 @@ use std::sync::Arc;
 use netd_drivers::EndpointOptions;
 use netd_model::desired::KernelState;
 use netd_model::{
-    Alias, ContainerId, ContainerRoute, Endpoint, EndpointId, LinkLocal, Mac, NetworkId, Protocol,
-    PublishRequest, RuntimeId,
+    Alias, ContainerId, ContainerName, ContainerRoute, Endpoint, EndpointId, LinkLocal, Mac,
+    NetworkId, Protocol, PublishRequest, RuntimeId,
 };
+
+use tokio::sync::OwnedRwLockReadGuard;
 
 use super::joining::Begun;
 use super::timings::{About, Operation, Phase as Part, Stopwatch};
@@ -41,6 +43,37 @@ pub struct Wish {
     pub joined_as: Option<RuntimeId>,
 }
 
+/// An attach that nobody is in the way of.
+pub(super) struct Outset {
+    ids: (EndpointId, NetworkId, ContainerId),
+    lane: OwnedRwLockReadGuard<()>,
+    pub(super) watch: Stopwatch,
+}
+
+impl Outset {
+    /// Writes the intent, and goes on to the end if there is nothing to wait for.
+    pub(super) fn begin(mut self, hands: &Hands, wish: Wish) -> Underway {
+        let requests = wish.ports.clone();
+        let begun = hands.begin(self.ids, wish, &mut self.watch);
+        Underway {
+            id: self.ids.0,
+            _lane: self.lane,
+            watch: self.watch,
+            requests,
+            begun,
+        }
+    }
+}
+
+/// An attach that has begun.
+pub(super) struct Underway {
+    id: EndpointId,
+    _lane: OwnedRwLockReadGuard<()>,
+    watch: Stopwatch,
+    requests: Vec<PublishRequest>,
+    begun: Result<Begun, EngineError>,
+}
+
 impl Engine {
     /// Connects a container to a network. The same wish again gives the same answer.
     ///
@@ -64,22 +97,49 @@ impl Engine {
         container: ContainerId,
         wish: Wish,
     ) -> Result<Arc<Endpoint>, EngineError> {
+        let outset = self.set_out(network, (container, None)).await?;
+        let begin = move |hands: &Hands| outset.begin(hands, wish);
+        let underway = self.at_work(begin).await;
+        self.see_through(container, underway).await
+    }
+
+    /// The first part: nobody changes the network from here on. The container may become known later, as it is `called`.
+    pub(super) async fn set_out(
+        &self,
+        network: NetworkId,
+        (container, called): (ContainerId, Option<&ContainerName>),
+    ) -> Result<Outset, EngineError> {
         let id = EndpointId::from_bytes(random()?);
         let mut watch = self.timings.start(Operation::Attach);
         let about = About {
             container: Some(container),
+            called,
             network: Some(network),
             endpoint: Some(id),
         };
         self.describe(watch.span(), about);
         let lane = self.networks.shared(network);
-        let _network = watch.part_async(Part::Wait, lane).await;
-        let requests = wish.ports.clone();
-        let begin = move |hands: &Hands| {
-            let begun = hands.begin((id, network, container), wish, &mut watch);
-            (begun, watch)
-        };
-        let (begun, mut watch) = self.at_work(begin).await;
+        let lane = watch.part_async(Part::Wait, lane).await;
+        Ok(Outset {
+            ids: (id, network, container),
+            lane,
+            watch,
+        })
+    }
+
+    /// What is left to do of an attach that has begun.
+    pub(super) async fn see_through(
+        &self,
+        container: ContainerId,
+        underway: Underway,
+    ) -> Result<Arc<Endpoint>, EngineError> {
+        let Underway {
+            id,
+            _lane,
+            mut watch,
+            requests,
+            begun,
+        } = underway;
         let established = match begun? {
             Begun::Already(endpoint) => return Ok(endpoint),
             Begun::Done(result) => result,

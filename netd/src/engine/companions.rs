@@ -83,6 +83,17 @@ pub(super) fn is_replaced(state: &State, container: &Container) -> bool {
             .any(|companion| companion.supervisor == Some(*anchor))
 }
 
+/// The record of a container whose namespace is kept while it comes with another.
+pub(super) fn leaves_kept(
+    state: &State,
+    id: ContainerId,
+    netns: NetnsId,
+) -> Option<&Arc<Container>> {
+    let record = state.container(id)?;
+    let leaves = (record.is_kept() || is_replaced(state, record)) && record.netns() != Some(netns);
+    leaves.then_some(record)
+}
+
 impl Engine {
     /// Takes the network of a container apart that ended before the last of those who shared it.
     pub(super) async fn dissolve_if_deserted(&self, owner: ContainerId) -> Result<(), EngineError> {
@@ -106,12 +117,10 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let (id, can_enter) = (facts.id, facts.supervisor.is_some());
         let found = self.look(move |state| {
-            let record = state.container(id)?;
-            let leaves =
-                (record.is_kept() || is_replaced(state, record)) && record.netns() != Some(netns);
+            let record = leaves_kept(state, id, netns)?;
             let companions = state.companions_of(record);
             let companions: Vec<_> = companions.cloned().collect();
-            leaves.then(|| (Arc::clone(record), companions, kept(state, record)))
+            Some((Arc::clone(record), companions, kept(state, record)))
         });
         let Some((record, companions, refusal)) = found.await? else {
             return Ok(());

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use netd_kernel::{AdoptError, NetnsHandle};
+use netd_kernel::NetnsHandle;
 use netd_model::container::DnsSettings;
 use netd_model::{
-    Container, ContainerId, ContainerName, ContainerState, Hostname, NamespaceMode, NetnsId,
-    NetworkId, RuntimeId,
+    Container, ContainerId, ContainerName, ContainerState, Hostname, NetworkId, RuntimeId,
 };
 
+use super::arrival::Arrived;
+use super::attach::Underway;
 use super::place::Place;
-use super::register::{Enrolled, Facts, register};
+use super::register::{Enrolled, Facts};
 use super::{Engine, EngineError, Wish, random};
 use crate::store::Change;
 
@@ -44,6 +45,18 @@ pub struct NewContainer {
     pub labels: BTreeMap<String, String>,
     /// What the runtime calls it, if it has a key of its own for it.
     pub runtime_id: Option<RuntimeId>,
+}
+
+/// How a new container comes onto its network.
+enum Joining {
+    /// It has none of its own.
+    Nothing,
+    /// It has a place there.
+    Again(NetworkId),
+    /// It has to be connected.
+    First(NetworkId),
+    /// That has begun.
+    Underway(Box<Underway>),
 }
 
 impl Engine {
@@ -79,12 +92,18 @@ impl Engine {
             supervisor,
         };
         let owner = facts.shares();
-        let enrolled = self.enroll(new, facts).await?;
+        let Arrived { enrolled, underway } = self.arrive(new, facts, network).await?;
         if let Enrolled::Known(known) = enrolled {
             drop(lane);
             return self.join(known, network, wish).await;
         }
-        match self.bring_up(id, enrolled, (network, wish)).await {
+        let joining = match (network, underway) {
+            (None, _) => Joining::Nothing,
+            (Some(network), None) if enrolled == Enrolled::Returned => Joining::Again(network),
+            (Some(network), None) => Joining::First(network),
+            (Some(_), Some(underway)) => Joining::Underway(underway),
+        };
+        match self.bring_up(id, joining, wish).await {
             Ok(container) => {
                 let subject = (id.to_string(), container.name.to_string());
                 self.events.tell("container", "start", subject, &[]);
@@ -105,47 +124,6 @@ impl Engine {
         }
     }
 
-    /// Pins the namespace and writes the intent. Nobody else takes or lets go of that namespace meanwhile.
-    async fn enroll(&self, new: NewContainer, mut facts: Facts) -> Result<Enrolled, EngineError> {
-        if facts.namespace != NamespaceMode::Private {
-            return self
-                .turns
-                .take(move |ledger| register(ledger, new, facts))
-                .await?;
-        }
-        let Some(handle) = new.netns else {
-            return Err(EngineError::Invalid(
-                "a network namespace is needed: give netns with the pid of a process in it"
-                    .to_owned(),
-            ));
-        };
-        let netns = self.kernel(move |kernel| kernel.adopt(handle)).await?.netns;
-        if let Err(kept) = self.leave_kept(&facts, netns).await {
-            self.release_stranger(netns).await?;
-            return Err(kept);
-        }
-        let _sandbox = self.sandboxes.alone(netns).await;
-        // Once more: whoever was in the lane may have let go of it.
-        let enrolled = match self.kernel(move |kernel| kernel.adopt(handle)).await {
-            Ok(sandbox) if sandbox.netns == netns => {
-                facts.sandbox = Some(sandbox);
-                self.turns
-                    .take(move |ledger| register(ledger, new, facts))
-                    .await?
-            }
-            Ok(other) => Err(AdoptError::Gone {
-                netns,
-                anchor: other.anchor,
-            }
-            .into()),
-            Err(refused) => Err(refused.into()),
-        };
-        if enrolled.is_err() {
-            self.release_stranger(netns).await?;
-        }
-        enrolled
-    }
-
     /// The same namespace handed over once more, under the name that it has: it joins the network, or is there already.
     async fn join(
         &self,
@@ -162,36 +140,40 @@ impl Engine {
             .ok_or_else(|| EngineError::ContainerNotFound(id.short()))
     }
 
-    /// Lets go of a namespace that was pinned for nothing, unless it is a known container's.
-    async fn release_stranger(&self, netns: NetnsId) -> Result<(), EngineError> {
-        let known = self
-            .look(move |state| state.container_in(netns).is_some())
-            .await?;
-        if !known {
-            self.kernel(move |kernel| kernel.release(netns)).await;
-        }
-        Ok(())
-    }
-
     async fn bring_up(
         &self,
         id: ContainerId,
-        enrolled: Enrolled,
-        (network, wish): (Option<NetworkId>, Wish),
+        joining: Joining,
+        wish: Wish,
     ) -> Result<Arc<Container>, EngineError> {
-        let place = match network {
-            Some(network) if enrolled == Enrolled::Returned => {
-                Some(self.resume(id, network, wish).await?)
+        // Who joins a network for the first time has its files written with that, and runs.
+        match joining {
+            Joining::Underway(underway) => _ = self.see_through(id, *underway).await?,
+            Joining::First(network) => _ = self.attach(network, id, wish).await?,
+            Joining::Again(network) => {
+                let place = self.resume(id, network, wish).await?;
+                self.refresh_files(id).await?;
+                let settled = Change::PutEndpoint(place.endpoint.clone());
+                self.note_running(id, Some(settled)).await?;
+                self.let_go_of_ports(&place).await;
             }
-            Some(network) => {
-                self.attach(network, id, wish).await?;
-                None
+            Joining::Nothing => {
+                self.refresh_files(id).await?;
+                self.note_running(id, None).await?;
             }
-            None => None,
-        };
-        self.refresh_files(id).await?;
-        let settled = place.as_ref().map(|place| place.endpoint.clone());
-        let running = self.turns.take(move |ledger| {
+        }
+        self.look(move |state| state.container(id).cloned())
+            .await?
+            .ok_or_else(|| EngineError::ContainerNotFound(id.short()))
+    }
+
+    /// Writes that a container runs, and what else has become true.
+    async fn note_running(
+        &self,
+        id: ContainerId,
+        settled: Option<Change>,
+    ) -> Result<(), EngineError> {
+        let noted = self.turns.take(move |ledger| {
             let Some(record) = ledger.state().container(id) else {
                 return Err(EngineError::ContainerNotFound(id.short()));
             };
@@ -199,18 +181,11 @@ impl Engine {
                 state: ContainerState::Running,
                 ..Container::clone(record)
             };
-            let settled = settled.map(Change::PutEndpoint);
-            let changes = settled
-                .into_iter()
-                .chain([Change::PutContainer(running.clone())]);
-            ledger.commit(&changes.collect::<Vec<_>>())?;
-            Ok(Arc::new(running))
+            let running = Change::PutContainer(running);
+            let changes = settled.into_iter().chain([running]);
+            Ok(ledger.commit(&changes.collect::<Vec<_>>())?)
         });
-        let running = running.await??;
-        if let Some(place) = place {
-            self.let_go_of_ports(&place).await;
-        }
-        Ok(running)
+        noted.await?
     }
 
     /// The id of an ended container of that name, so that its record continues; else the caller's or a drawn one.

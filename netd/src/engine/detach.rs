@@ -79,9 +79,19 @@ impl Engine {
         ids: &[EndpointId],
     ) -> Result<(), EngineError> {
         let wanted = ids.to_vec();
+        let watch = self.watch_detach(container, ids);
+        let dissolved = self
+            .at_work(move |hands| hands.dissolve(container, &wanted, watch))
+            .await;
+        dissolved.inspect_err(|_| self.leftovers.notify_one())
+    }
+
+    /// Begins to time a detach.
+    pub(super) fn watch_detach(&self, container: ContainerId, ids: &[EndpointId]) -> Stopwatch {
         let watch = self.timings.start(Operation::Detach);
         let about = About {
             container: Some(container),
+            called: None,
             network: None,
             endpoint: match ids {
                 [only] => Some(*only),
@@ -89,10 +99,7 @@ impl Engine {
             },
         };
         self.describe(watch.span(), about);
-        let dissolved = self
-            .at_work(move |hands| hands.dissolve(container, &wanted, watch))
-            .await;
-        dissolved.inspect_err(|_| self.leftovers.notify_one())
+        watch
     }
 
     /// As [`Hands::forget`], off the async threads.
@@ -107,7 +114,8 @@ impl Engine {
 }
 
 impl Hands {
-    fn dissolve(
+    /// As [`Engine::dissolve`], on a thread that may block.
+    pub(super) fn dissolve(
         &self,
         container: ContainerId,
         ids: &[EndpointId],

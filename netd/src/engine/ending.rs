@@ -13,7 +13,7 @@ use netd_model::{Container, ContainerId, ContainerState, NetnsId};
 
 use super::companions::keep;
 use super::detach::farewell;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Hands};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::{Change, StoreError};
@@ -170,21 +170,34 @@ impl Engine {
             return self.go_back(id).await;
         }
         let netns = container.netns();
-        if let Some(netns) = netns {
-            self.names.stop(netns).await;
-        }
-        self.dissolve(id, &endpoints).await?;
         let _sandbox = match netns {
-            Some(netns) => {
-                let lane = self.sandboxes.alone(netns).await;
-                self.kernel(move |kernel| kernel.release(netns)).await;
-                Some(lane)
-            }
+            Some(netns) => Some(self.sandboxes.alone(netns).await),
             None => None,
         };
-        let rest = self.turns.take(move |ledger| close(ledger, id)).await?;
-        if let Rest::Nothing = rest.inspect_err(|_| self.leftovers.notify_one())? {
-            self.remove_files(id).await;
+        let watch = self.watch_detach(id, &endpoints);
+        let work = self.at_work(move |hands| {
+            hands.dissolve(id, &endpoints, watch)?;
+            hands.close((id, netns))
+        });
+        let silence = async {
+            if let Some(netns) = netns {
+                self.names.stop(netns).await;
+            }
+        };
+        let (closed, ()) = tokio::join!(work, silence);
+        closed.inspect_err(|_| self.leftovers.notify_one())
+    }
+}
+
+impl Hands {
+    /// The end of a container that is on no network any more: its namespace, its record, its files.
+    fn close(&self, (id, netns): (ContainerId, Option<NetnsId>)) -> Result<(), EngineError> {
+        if let Some(netns) = netns {
+            self.kernel.release(netns);
+        }
+        match self.turns.now(|ledger| close(ledger, id))?? {
+            Rest::Nothing => self.files.remove(id),
+            Rest::Record => {}
         }
         Ok(())
     }

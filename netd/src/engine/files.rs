@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netd_api::container::ContainerFiles;
 use netd_model::container::DnsSettings;
-use netd_model::{Container, ContainerId, Endpoint, NamespaceMode, Phase};
+use netd_model::{Container, ContainerId, ContainerState, Endpoint, NamespaceMode, Phase};
 
 use super::names::{RESOLVER, has_names};
 use super::{Engine, EngineError, Hands};
@@ -74,6 +74,12 @@ impl Files {
             resolv_conf: directory.join("resolv.conf"),
             hostname: directory.join("hostname"),
         }
+    }
+
+    /// Removes the files of a container that is forgotten. That they are gone already is fine.
+    pub(super) fn remove(&self, container: ContainerId) {
+        // What cannot be removed is overwritten by a container with that id, and read by nobody else.
+        let _ = fs::remove_dir_all(self.directory.join(container.to_string()));
     }
 
     fn contents(&self, state: &State, container: &Container, host: &ResolvConf) -> Contents {
@@ -275,7 +281,9 @@ impl Hands {
         let contents = self.turns.now(|ledger| {
             let state = ledger.state();
             let known = state.container(container)?;
-            let own = !matches!(known.namespace, NamespaceMode::Container(_));
+            // One that is about to be forgotten loses its files the next moment.
+            let leaves = known.auto_remove && matches!(known.state, ContainerState::Ending { .. });
+            let own = !leaves && !matches!(known.namespace, NamespaceMode::Container(_));
             own.then(|| {
                 (
                     self.files.of(known),
@@ -333,22 +341,6 @@ impl Engine {
     pub(super) async fn refresh_files_if_possible(&self, container: ContainerId) {
         self.at_work(move |hands| hands.refresh_files_if_possible(container))
             .await;
-    }
-
-    /// Removes the files of a container that is forgotten. That they are gone already is fine.
-    pub(super) async fn remove_files(&self, container: ContainerId) {
-        let directory = self.files.directory.join(container.to_string());
-        // What cannot be removed is overwritten by a container with that id, and read by nobody else.
-        blocking(move || _ = fs::remove_dir_all(directory)).await;
-    }
-}
-
-/// Keeps work on files off the async threads.
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        // A panic in there is a bug; it goes on where it can be seen.
-        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
     }
 }
 

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
 use netd_kernel::Kernel;
-use netd_model::Op;
 use netd_model::desired::FlowFilter;
+use netd_model::{NetnsId, Op};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tracing::Span;
 
 use super::departures::Departures;
 use super::files::Files;
+use super::lanes::Lanes;
 use super::names::Names;
 use super::rules::Rules;
 use super::{Engine, EngineError};
@@ -33,6 +34,7 @@ pub(super) struct Hands {
     pub(super) departures: Arc<Departures>,
     pub(super) leftovers: Arc<Notify>,
     pub(super) workers: Arc<Workers>,
+    pub(super) sandboxes: Arc<Lanes<NetnsId>>,
 }
 
 /// How many pieces of blocking work go on, beside how many this machine can do at once.
@@ -84,6 +86,7 @@ impl Engine {
             departures: Arc::clone(&self.departures),
             leftovers: Arc::clone(&self.leftovers),
             workers: Arc::clone(&self.workers),
+            sandboxes: Arc::clone(&self.sandboxes),
         }
     }
 

@@ -7,7 +7,8 @@ use netd_kernel::{ApplyError, KernelError, ResolverSockets};
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
-    Container, ContainerId, Endpoint, EndpointId, IfName, NetworkId, Op, Phase, Sandbox,
+    Container, ContainerId, ContainerState, Endpoint, EndpointId, IfName, NetworkId, Op, Phase,
+    Sandbox,
 };
 
 use super::attach::{Wish, addresses, has_rules};
@@ -179,14 +180,16 @@ impl Hands {
     ) -> Result<Arc<Endpoint>, EngineError> {
         self.turns.now(|ledger| {
             let moved = port.and_then(|port| moved(ledger.state(), container, port));
-            let mut changes: Vec<Change> = moved.into_iter().map(Change::PutContainer).collect();
             if let Err(error) = made {
                 // The sockets stay, so where they are has to be known.
+                let changes: Vec<Change> = moved.into_iter().map(Change::PutContainer).collect();
                 if let Err(lost) = ledger.commit(&changes) {
                     tracing::warn!(error = %lost, "the resolver's port is not written down");
                 }
                 return Err(error);
             }
+            let record = runs(ledger.state(), container, moved);
+            let mut changes: Vec<Change> = record.into_iter().map(Change::PutContainer).collect();
             let attached = Endpoint {
                 phase: Phase::Attached,
                 ..Endpoint::clone(record_of(ledger.state(), id)?)
@@ -248,6 +251,19 @@ fn moved(state: &State, id: ContainerId, port: u16) -> Option<Container> {
         }),
         ..Container::clone(record)
     })
+}
+
+/// What becomes of a container's record when it is on its network: one that comes with it runs from then on. `moved` is the
+/// record so far, if it changes anyhow.
+fn runs(state: &State, id: ContainerId, moved: Option<Container>) -> Option<Container> {
+    let record = state.container(id)?;
+    match record.state {
+        ContainerState::Starting { .. } => Some(Container {
+            state: ContainerState::Running,
+            ..moved.unwrap_or_else(|| Container::clone(record))
+        }),
+        _ => moved,
+    }
 }
 
 /// Of a parameter that a user named, the user hears what is wrong with it, not which step it was.

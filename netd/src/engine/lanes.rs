@@ -29,6 +29,11 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
         self.lane(key).write_owned().await
     }
 
+    /// As [`Lanes::alone`] if nobody is in the lane; `None` if somebody would have to be waited for.
+    pub(super) fn try_alone(&self, key: K) -> Option<OwnedRwLockWriteGuard<()>> {
+        self.lane(key).try_write_owned().ok()
+    }
+
     /// Waits until nobody is alone in the lane, and keeps such ones out.
     pub(super) async fn shared(&self, key: K) -> OwnedRwLockReadGuard<()> {
         self.lane(key).read_owned().await

@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`] and [`arrival`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`attachments`] with [`described`], [`plugin`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
@@ -16,6 +16,7 @@ mod rules;
 mod timings;
 
 mod allow;
+mod arrival;
 mod attach;
 mod attachments;
 mod beside;
@@ -104,7 +105,7 @@ pub struct Engine {
     /// Flows share the house; a full reconcile has it alone.
     house: RwLock<()>,
     containers: Lanes<ContainerId>,
-    sandboxes: Lanes<NetnsId>,
+    sandboxes: Arc<Lanes<NetnsId>>,
     networks: Lanes<NetworkId>,
     /// Routes and uplinks are changed one after another; taken before a network.
     routes: tokio::sync::Mutex<()>,

@@ -65,7 +65,7 @@ impl Engine {
             events: Events::new(),
             house: RwLock::new(()),
             containers: Lanes::new(),
-            sandboxes: Lanes::new(),
+            sandboxes: Arc::default(),
             networks: Lanes::new(),
             routes: tokio::sync::Mutex::default(),
             describing: tokio::sync::Mutex::default(),

@@ -37,6 +37,8 @@ pub(super) enum Phase {
     Whole,
     /// Until nobody else is at the same container or network, and what the sandbox has is known.
     Wait,
+    /// The namespace of a new container is pinned, and its record written.
+    Register,
     /// The choice of addresses and ports, and the intent on disk.
     Intent,
     /// The sockets on host ports.
@@ -59,9 +61,10 @@ const OPERATIONS: [(Operation, &str); 4] = [
     (Operation::Create, "create"),
     (Operation::Remove, "remove"),
 ];
-const PHASES: [(Phase, &str); 9] = [
+const PHASES: [(Phase, &str); 10] = [
     (Phase::Whole, "whole"),
     (Phase::Wait, "wait"),
+    (Phase::Register, "register"),
     (Phase::Intent, "intent"),
     (Phase::Ports, "ports"),
     (Phase::Resolver, "resolver"),

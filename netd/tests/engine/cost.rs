@@ -96,13 +96,34 @@ fn the_first_attach_writes_down_the_resolver_s_port_with_its_outcome() {
     let run = bill(&bench, |bench| {
         bench.run("web", "first", Wish::default()).unwrap()
     });
-    // That it starts, the intent to join, that it has joined, that it runs.
-    assert_eq!(run.commits, 4, "{run:?}");
+    // That it starts, the intent to join, that it has joined and runs.
+    assert_eq!(run.commits, 3, "{run:?}");
+    // Its namespace, its record and its interface: one change of threads there, one back.
+    assert_eq!(run.threads.len(), 1, "{run:?}");
+    let own = format!("{:?}", std::thread::current().id());
+    assert!(!run.threads.contains(&own), "{run:?}");
     let port = bench.look(|state| {
         let web = state.container_named(&"web".parse().unwrap()).unwrap();
         web.sandbox.as_ref().unwrap().dns_port
     });
     assert!(port.is_some());
+}
+
+#[test]
+fn a_container_leaves_for_good_in_one_piece_of_work() {
+    let bench = Bench::new();
+    bench.create("first", "10.1.0.0/16").unwrap();
+    let (_, web) = bench.run("web", "first", Wish::default()).unwrap();
+    let end = bill(&bench, |bench| {
+        let engine = bench.engine();
+        let forgotten = netd::engine::Ending::Forgotten;
+        bench.wait(engine.end_container(web.id, forgotten)).unwrap();
+    });
+    // That it ends, that it is on no network any more, that nothing is left of it.
+    assert_eq!(end.commits, 3, "{end:?}");
+    assert_eq!(end.steps.len(), 1, "{end:?}");
+    // The first of them where the request was read, for it has to be known who else is in the namespace.
+    assert_eq!(end.threads.len(), 2, "{end:?}");
 }
 
 #[test]

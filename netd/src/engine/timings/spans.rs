@@ -2,7 +2,7 @@
 //!
 //! They are of level debug: at a lower one a span costs a comparison, and nothing is looked up for its fields.
 
-use netd_model::{ContainerId, EndpointId, NetworkId};
+use netd_model::{ContainerId, ContainerName, EndpointId, NetworkId};
 use tracing::field::Empty;
 use tracing::{Span, debug_span};
 
@@ -11,9 +11,11 @@ use crate::engine::Engine;
 
 /// What an operation is about; what it is not about is left out, and the network of a connection that is known.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::engine) struct About {
+pub(in crate::engine) struct About<'a> {
     /// The container that joins or leaves.
     pub(in crate::engine) container: Option<ContainerId>,
+    /// What it is to be called, if it is not known yet.
+    pub(in crate::engine) called: Option<&'a ContainerName>,
     /// The network.
     pub(in crate::engine) network: Option<NetworkId>,
     /// The connection of the two: each attempt has another, so this is what tells one operation from all others.
@@ -22,7 +24,7 @@ pub(in crate::engine) struct About {
 
 impl Engine {
     /// Names in an operation's span what it is about: by name if it has one, else by id.
-    pub(in crate::engine) fn describe(&self, span: &Span, about: About) {
+    pub(in crate::engine) fn describe(&self, span: &Span, about: About<'_>) {
         if span.is_disabled() {
             return;
         }
@@ -38,7 +40,8 @@ impl Engine {
                 span.record("network", known.unwrap_or_else(|| id.short()));
             }
             if let Some(id) = about.container {
-                let known = state.container(id).map(|known| known.name.to_string());
+                let known = state.container(id).map(|known| &known.name);
+                let known = known.or(about.called).map(ToString::to_string);
                 span.record("container", known.unwrap_or_else(|| id.short()));
             }
         });
@@ -74,6 +77,7 @@ pub(super) fn of_phase(whole: &Span, phase: Phase) -> Span {
     match phase {
         Phase::Whole => Span::none(),
         Phase::Wait => debug_span!(parent: whole, "wait"),
+        Phase::Register => debug_span!(parent: whole, "register"),
         Phase::Intent => debug_span!(parent: whole, "intent"),
         Phase::Ports => debug_span!(parent: whole, "ports"),
         Phase::Resolver => debug_span!(parent: whole, "resolver"),

@@ -52,10 +52,14 @@ fn the_log_shows_the_parts_of_an_attach_as_spans() {
         parts.retain(|part| of.contains(part));
         parts
     };
-    assert_eq!(parts.len(), 8, "{parts:?}");
+    assert_eq!(parts.len(), 9, "{parts:?}");
     for in_order in [
-        ["wait", "intent", "ports", "firewall", "flows", "outcome"],
-        ["wait", "intent", "resolver", "kernel", "flows", "outcome"],
+        [
+            "wait", "register", "intent", "ports", "firewall", "flows", "outcome",
+        ],
+        [
+            "wait", "register", "intent", "resolver", "kernel", "flows", "outcome",
+        ],
     ] {
         assert_eq!(only(&in_order), in_order);
     }
