@@ -18,6 +18,16 @@ pub enum KernelError {
         #[source]
         source: std::io::Error,
     },
+    /// The process has as many files open as it may.
+    #[error(
+        "cannot {action}: netd has {limit} files open and may have no more (some 7 for each container, and 1 for each published port); raise the limit of its service (systemd: LimitNOFILE=, a shell: ulimit -Hn) and restart netd"
+    )]
+    OutOfFiles {
+        /// What was tried, on what.
+        action: String,
+        /// The limit (getrlimit(2), `RLIMIT_NOFILE`).
+        limit: u64,
+    },
     /// The sandbox is not pinned: it ended, or was never adopted.
     #[error("network namespace {netns} is gone")]
     SandboxGone {

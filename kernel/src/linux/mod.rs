@@ -45,6 +45,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use netd_model::desired::{KernelState, Sysctl};
 use netd_model::{EndpointId, IfName, NetnsId, Op, PublishedPort, Sandbox, Subnet, Supervisor};
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
 
 use self::apply::Application;
 use self::events::Watch;
@@ -52,7 +54,7 @@ use self::namespace::Namespace;
 use self::ports::Ports;
 use self::reaper::Reaper;
 use self::sandboxes::Sandboxes;
-use self::session::Session;
+use self::session::{Session, errno};
 use crate::{
     AdoptError, ApplyError, HostInterface, HostLink, Kernel, KernelError, KernelEvent,
     LocalListener, NetnsHandle, ReservePortError, ResolverSockets, Signal,
@@ -110,6 +112,10 @@ fn refused(action: impl Into<String>) -> impl FnOnce(io::Error) -> KernelError {
     // A sentence of our own may already have come up from below.
     |error| match error.downcast::<KernelError>() {
         Ok(known) => known,
+        Err(source) if errno(&source) == Some(libc::EMFILE) => KernelError::OutOfFiles {
+            action: action.into(),
+            limit: getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft),
+        },
         Err(source) => KernelError::Os {
             action: action.into(),
             source,

@@ -165,6 +165,12 @@ fn facts_of_the_host_are_those_of_iproute2() {
             shown,
             ["10.0.0.0/8 up0", "192.0.2.0/24 up0", "2001:db8::/64 up0"]
         );
+        // What is remembered of our own links hides nobody who comes later, not even under the name of one.
+        assert_eq!(linux.routed_subnets().unwrap(), routed);
+        run("ip link del br0 && ip link add br0 type bridge && ip link set br0 up");
+        run("ip addr add 172.17.0.1/16 dev br0");
+        let foreign = ("172.17.0.0/16".parse().unwrap(), name("br0"));
+        assert!(linux.routed_subnets().unwrap().contains(&foreign));
         let interface = linux.host_interface(&name("up0")).unwrap().unwrap();
         assert!(
             interface.is_bridge && interface.mtu_bytes == 1500 && interface.addresses.len() == 2
@@ -182,4 +188,18 @@ fn facts_of_the_host_are_those_of_iproute2() {
             });
         });
     });
+}
+
+#[test]
+fn a_process_with_all_its_files_open_says_what_to_raise() {
+    let error = crate::linux::refused("open a socket")(std::io::Error::from_raw_os_error(
+        nix::libc::EMFILE,
+    ));
+    let sentence = error.to_string();
+    assert!(
+        sentence.starts_with("cannot open a socket: netd has "),
+        "{sentence}"
+    );
+    assert!(sentence.contains("LimitNOFILE="), "{sentence}");
+    assert!(!sentence.contains(" 0 files"), "{sentence}");
 }
