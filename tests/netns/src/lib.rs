@@ -6,7 +6,7 @@
 //! Nothing stays behind, whatever happens: every machine is a set of namespaces whose first process dies with the
 //! test that made it, and all its files lie on a tmpfs in its own mount namespace.
 //!
-//! Reading order: [`lab`], [`machine`], [`host`], [`firewall`], [`process`], [`oracle`], [`serve`], [`cni`], [`oci`], [`podman`], [`docker`], [`flow`], [`attack`], [`wait`].
+//! Reading order: [`lab`], [`machine`], [`host`], [`firewall`], [`process`], [`oracle`], [`serve`], [`cni`], [`oci`], [`podman`], [`containerd`], [`docker`], [`flow`], [`attack`], [`wait`].
 
 pub mod lab;
 
@@ -27,6 +27,8 @@ pub mod cni;
 pub mod oci;
 
 pub mod podman;
+
+pub mod containerd;
 
 pub mod docker;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the tests need of other engines.
-pub const ENGINES: &[&str] = &["docker.io"];
+pub const ENGINES: &[&str] = &["docker.io", "containerd"];
 
 /// Folders for programs, below the root of the machine and of the unpacked packages.
 const FOLDERS: [&str; 6] = [

@@ -100,6 +100,8 @@ mod cni_crowd;
 mod client;
 mod cni_install;
 
+mod containerd;
+
 mod spans;
 
 mod hooks;
