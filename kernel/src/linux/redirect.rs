@@ -2,8 +2,12 @@
 //!
 //! Spoken natively, so that it costs one message where a program's run would cost milliseconds. Ports are rewritten packet by
 //! packet, there and back: a translation (`nat`) would have the kernel track every flow of the container.
+//!
+//! Every other 127.x.y.11 leads there as well, for a runtime that knows a network again by the resolver that it was given for it. The
+//! resolver listens at one address, so such a query gets the asked address as its source, from which the answer takes it back.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::PoisonError;
 
 use netd_model::Protocol;
@@ -20,6 +24,7 @@ use crate::Family;
 use crate::nftables::batch::Batch;
 use crate::nftables::chains::{OUTPUT, hooked};
 use crate::nftables::words::{Field, Rule};
+use crate::nftables::writes::Place;
 
 /// The table inside, of family ip, and its chains, for both ways.
 const TABLE: &str = "netd-resolver";
@@ -31,7 +36,25 @@ const BEFORE_TRACKING: i32 = -300;
 const AFTER_TRACKING: i32 = -150;
 /// The port of DNS (RFC 1035 section 4.2).
 const DNS: u16 = 53;
-const ICMP: &str = "icmp";
+/// The rules, each with its chain.
+const RULES: [(&str, &str); 8] = [
+    (QUERIES, "elsewhere"),
+    (QUERIES, "udp"),
+    (QUERIES, "tcp"),
+    (ANSWERS, "udp"),
+    (ANSWERS, "tcp"),
+    (ANSWERS, "elsewhere"),
+    (ANSWERS, "refusal"),
+    (ANSWERS, "refusal elsewhere"),
+];
+
+/// Where the IPv4 header has its addresses (RFC 791).
+const SOURCE: u32 = 12;
+const DESTINATION: u32 = 16;
+/// Where an ICMP message has its checksum, and what it is about (RFC 792); that begins with the IPv4 header.
+const ICMP_CHECKSUM: u32 = 2;
+const QUERY: u32 = 8;
+const QUERIED_PORT: u32 = QUERY + 20 + DESTINATION_PORT;
 /// Where UDP and TCP have their ports, in the header.
 const SOURCE_PORT: u32 = 0;
 const DESTINATION_PORT: u32 = 2;
@@ -58,24 +81,70 @@ pub(super) fn redirect(namespace: &Namespace, port: u16) -> io::Result<()> {
         batch.make_chain(&hooked(chain, ("filter", OUTPUT, priority), Vec::new()));
         batch.empty_chain(chain);
     }
-    for (protocol, checksum) in PROTOCOLS {
-        let there = to_resolver(protocol)
-            .with(Field::Port, &DNS.to_be_bytes())
-            .rewriting(DESTINATION_PORT, port, checksum);
-        batch.append_rule(QUERIES, there, &comment(QUERIES, protocol.as_str(), port));
-        let back = from_resolver(protocol.number())
-            .with(Field::Transport(SOURCE_PORT, 2), &port.to_be_bytes())
-            .rewriting(SOURCE_PORT, DNS, checksum);
-        batch.append_rule(ANSWERS, back, &comment(ANSWERS, protocol.as_str(), port));
+    let rules = rules(port);
+    for (rule, (chain, what)) in rules.into_iter().zip(RULES) {
+        batch.append_rule(chain, rule, &comment(chain, what, port));
     }
-    batch.append_rule(ANSWERS, refusal(port), &comment(ANSWERS, ICMP, port));
     namespace.netfilter().transaction(batch.into_messages())
 }
 
-fn to_resolver(protocol: Protocol) -> Rule {
-    Rule::any()
-        .with(Field::Destination(Family::V4), &ADDRESS.octets())
-        .with(Field::Protocol, &[protocol.number()])
+/// The rules of [`RULES`].
+fn rules(port: u16) -> [Rule; RULES.len()] {
+    let to = |place: u32, checksum: u32| Place::Transport {
+        offset: place,
+        length: 2,
+        checksum,
+    };
+    let query = |(protocol, checksum): (Protocol, u32)| {
+        Rule::any()
+            .with(Field::Destination(Family::V4), &ADDRESS.octets())
+            .with(Field::Protocol, &[protocol.number()])
+            .with(Field::Port, &DNS.to_be_bytes())
+            .writing(to(DESTINATION_PORT, checksum), &port.to_be_bytes())
+    };
+    let answer = |(protocol, checksum): (Protocol, u32)| {
+        from_resolver(protocol.number())
+            .with(Field::Transport(SOURCE_PORT, 2), &port.to_be_bytes())
+            .writing(to(SOURCE_PORT, checksum), &DNS.to_be_bytes())
+    };
+    let [udp, tcp] = PROTOCOLS;
+    [
+        query_elsewhere(),
+        query(udp),
+        query(tcp),
+        answer(udp),
+        answer(tcp),
+        answer_from_elsewhere(),
+        refusal()
+            .with(Field::Transport(QUERIED_PORT, 2), &port.to_be_bytes())
+            .writing(to(QUERIED_PORT, ICMP_CHECKSUM), &DNS.to_be_bytes()),
+        refusal_from_elsewhere(),
+    ]
+}
+
+/// A query to another address that leads to the resolver, unless the asker chose where it comes from.
+fn query_elsewhere() -> Rule {
+    elsewhere(Rule::any())
+        .with(Field::Source(Family::V4), &Ipv4Addr::LOCALHOST.octets())
+        .with(Field::Port, &DNS.to_be_bytes())
+        .copying(Field::Destination(Family::V4), Place::Source)
+        .writing(Place::Destination, &ADDRESS.octets())
+}
+
+fn answer_from_elsewhere() -> Rule {
+    let from = Rule::any().with(Field::Source(Family::V4), &ADDRESS.octets());
+    elsewhere(from)
+        .with(Field::Transport(SOURCE_PORT, 2), &DNS.to_be_bytes())
+        .copying(Field::Destination(Family::V4), Place::Source)
+        .writing(Place::Destination, &Ipv4Addr::LOCALHOST.octets())
+}
+
+/// What goes to 127.x.y.11, the resolver's own address left out.
+fn elsewhere(rule: Rule) -> Rule {
+    let [first, .., last] = ADDRESS.octets();
+    rule.with(Field::Network(DESTINATION, 1), &[first])
+        .with(Field::Network(DESTINATION + 3, 1), &[last])
+        .without(Field::Destination(Family::V4), &ADDRESS.octets())
 }
 
 fn from_resolver(protocol: u8) -> Rule {
@@ -85,29 +154,35 @@ fn from_resolver(protocol: u8) -> Rule {
 }
 
 /// That nobody listens is told by ICMP for UDP, with the beginning of the query as the kernel saw it: who asked knows it by port 53.
-/// (RFC 792: type 3, the IP header at 8, and behind its 20 bytes the ports.)
-fn refusal(port: u16) -> Rule {
-    const QUERY: u32 = 8;
-    const QUERIED_PORT: u32 = QUERY + 20 + DESTINATION_PORT;
+/// (RFC 792: type 3, behind 8 bytes the IP header, and behind its 20 bytes the ports.)
+fn refusal() -> Rule {
     from_resolver(1)
         .with(Field::Transport(0, 1), &[3])
         .with(Field::Transport(QUERY, 1), &[0x45])
         .with(Field::Transport(QUERY + 9, 1), &[Protocol::Udp.number()])
-        .with(Field::Transport(QUERIED_PORT, 2), &port.to_be_bytes())
-        .rewriting(QUERIED_PORT, DNS, 2)
+}
+
+/// And by the addresses that it asked from, and at.
+fn refusal_from_elsewhere() -> Rule {
+    let quoted = |offset| Place::Transport {
+        offset: QUERY + offset,
+        length: 4,
+        checksum: ICMP_CHECKSUM,
+    };
+    elsewhere(refusal())
+        .with(Field::Transport(QUERIED_PORT, 2), &DNS.to_be_bytes())
+        .copying(Field::Destination(Family::V4), quoted(DESTINATION))
+        .writing(quoted(SOURCE), &Ipv4Addr::LOCALHOST.octets())
 }
 
 /// By what a rule is known again.
-fn comment(chain: &str, protocol: &str, port: u16) -> String {
-    format!("{chain} {protocol} {port}")
+fn comment(chain: &str, what: &str, port: u16) -> String {
+    format!("{chain} {what} {port}")
 }
 
 /// What the rules bear, chain by chain as the kernel lists them.
-fn all_comments(port: u16) -> Vec<String> {
-    let of = |chain| PROTOCOLS.map(|(protocol, _)| comment(chain, protocol.as_str(), port));
-    let mut all: Vec<String> = [QUERIES, ANSWERS].into_iter().flat_map(of).collect();
-    all.push(comment(ANSWERS, ICMP, port));
-    all
+fn all_comments(port: u16) -> [String; RULES.len()] {
+    RULES.map(|(chain, what)| comment(chain, what, port))
 }
 
 /// The port that port 53 inside is redirected to; `None` if one of the rules is missing. What was read last holds for as
@@ -175,8 +250,8 @@ mod tests {
 
     #[test]
     fn a_redirection_that_lacks_a_rule_counts_as_none() {
-        let whole = all_comments(40_000);
-        assert_eq!((whole.len(), port_of(&whole)), (5, Some(40_000)));
+        let whole = all_comments(40_000).to_vec();
+        assert_eq!((whole.len(), port_of(&whole)), (8, Some(40_000)));
         for absent in 0..whole.len() {
             let mut rest = whole.clone();
             rest.remove(absent);

@@ -10,6 +10,7 @@
 //! (messages), `standing` (what the kernel has), this file; beside it `obstacles` (other tables), with `table_rules`.
 
 pub(crate) mod words;
+pub(crate) mod writes;
 
 pub(crate) mod chains;
 mod sets;

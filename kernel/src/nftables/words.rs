@@ -15,7 +15,7 @@ use super::sets::Set;
 use crate::Family;
 
 /// The first of the registers of four bytes (linux/netfilter/nf_tables.h `NFT_REG32_00`).
-const FIRST_REGISTER: u32 = 8;
+pub(super) const FIRST_REGISTER: u32 = 8;
 /// Behind the longest key, two IPv6 addresses with protocol and port.
 const RESULT: u32 = 10;
 
@@ -60,7 +60,7 @@ impl Family {
     }
 
     /// Where the source address lies in the header, and the destination behind it (RFC 791, RFC 8200).
-    const fn source_offset(self) -> u32 {
+    pub(super) const fn source_offset(self) -> u32 {
         match self {
             Self::V4 => 12,
             Self::V6 => 8,
@@ -85,7 +85,9 @@ pub(crate) enum Field {
     Protocol,
     /// Its destination port.
     Port,
-    /// Bytes of the transport's header: from where, and how many up to four.
+    /// Bytes of the IPv4 header: from where, and how many up to four.
+    Network(u32, u32),
+    /// Bytes of the transport's header, in the same way.
     Transport(u32, u32),
 }
 
@@ -95,11 +97,12 @@ impl Field {
         match self {
             Self::In | Self::Out => 4,
             Self::Source(family) | Self::Destination(family) => family.address_bytes() / 4,
-            Self::Version | Self::Protocol | Self::Port | Self::Transport(..) => 1,
+            Self::Version | Self::Protocol | Self::Port => 1,
+            Self::Network(..) | Self::Transport(..) => 1,
         }
     }
 
-    fn load(self, register: Register) -> Expressions {
+    pub(super) fn load(self, register: Register) -> Expressions {
         let meta =
             |key| Expressions::Meta(vec![Meta::DestinationRegister(register), Meta::Key(key)]);
         match self {
@@ -119,17 +122,15 @@ impl Field {
             ),
             // TCP, UDP and SCTP have it in the same place.
             Self::Port => header(TRANSPORT_HEADER, 2, (2, register)),
+            Self::Network(offset, length) => header(NETWORK_HEADER, offset, (length, register)),
             Self::Transport(offset, length) => header(TRANSPORT_HEADER, offset, (length, register)),
         }
     }
 }
 
 /// `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER` (linux/netfilter/nf_tables.h).
-const NETWORK_HEADER: u32 = 1;
-const TRANSPORT_HEADER: u32 = 2;
-
-/// `NFT_PAYLOAD_CSUM_INET` (linux/netfilter/nf_tables.h): that of RFC 1071.
-const CHECKSUM_OF_INTERNET: u32 = 1;
+pub(super) const NETWORK_HEADER: u32 = 1;
+pub(super) const TRANSPORT_HEADER: u32 = 2;
 
 fn header(base: u32, offset: u32, (length, register): (u32, Register)) -> Expressions {
     Expressions::Payload(vec![
@@ -140,7 +141,7 @@ fn header(base: u32, offset: u32, (length, register): (u32, Register)) -> Expres
     ])
 }
 
-fn register(number: u32) -> Register {
+pub(super) fn register(number: u32) -> Register {
     Register::from(FIRST_REGISTER + number)
 }
 
@@ -183,6 +184,12 @@ impl Rule {
     /// All packets.
     pub(crate) fn any() -> Self {
         Self::default()
+    }
+
+    /// Whose `field` does not have these bytes.
+    pub(crate) fn without(self, field: Field, bytes: &[u8]) -> Self {
+        self.then(field.load(register(0)))
+            .then(compare(Operator::NotEqual, bytes.to_vec()))
     }
 
     /// Packets of one IP version.
@@ -310,26 +317,6 @@ impl Rule {
             .then(other("nat", &attributes))
     }
 
-    /// Writes another port at this place of the transport's header, and what that changes into the checksum at the other. No flow is
-    /// tracked for it.
-    pub(crate) fn rewriting(self, offset: u32, port: u16, checksum_offset: u32) -> Self {
-        let load = Expressions::Immediate(vec![
-            Immediate::DestinationRegister(register(0)),
-            Immediate::Data(DataAttribute::Value(port.to_be_bytes().to_vec())),
-        ]);
-        self.then(load).then(other(
-            "payload",
-            &[
-                (2, TRANSPORT_HEADER),
-                (3, offset),
-                (4, 2),
-                (5, FIRST_REGISTER),
-                (6, CHECKSUM_OF_INTERNET),
-                (7, checksum_offset),
-            ],
-        ))
-    }
-
     /// Their source becomes the address of the interface that they leave by.
     pub(super) fn masqueraded(self) -> Self {
         self.then(other("masq", &[]))
@@ -349,7 +336,7 @@ impl Rule {
         })
     }
 
-    fn then(mut self, expression: Expressions) -> Self {
+    pub(super) fn then(mut self, expression: Expressions) -> Self {
         self.expressions.push(expression);
         self
     }
@@ -364,7 +351,7 @@ fn compare(operator: Operator, value: Vec<u8>) -> Expressions {
 }
 
 /// An expression that the message crate has no type for: attributes of 32 bits, big-endian.
-fn other(name: &str, attributes: &[(u16, u32)]) -> Expressions {
+pub(super) fn other(name: &str, attributes: &[(u16, u32)]) -> Expressions {
     let attribute =
         |(kind, value): &(u16, u32)| DefaultNla::new(*kind, value.to_be_bytes().to_vec());
     Expressions::Other {

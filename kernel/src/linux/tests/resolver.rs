@@ -16,11 +16,10 @@ fn redirect_of(linux: &Linux, netns: NetnsId) -> Option<u16> {
     linux.observe(&about).unwrap().sandboxes[&netns].dns_redirect
 }
 
-/// Asks port 53 of 127.0.0.11 by UDP and by TCP, and answers.
-fn ask_both_ways(linux: &Linux, guest: &Guest, netns: NetnsId) {
+/// Asks port 53 of an address by UDP and by TCP, and answers.
+fn ask_both_ways((linux, guest, netns): (&Linux, &Guest, NetnsId), at: &str) {
     // Before the loopback interface is up, as at a start.
     let sockets = linux.open_resolver(netns, None).unwrap();
-    assert_eq!(redirect_of(linux, netns), None);
     let port = sockets.port;
     linux.apply(&[Op::RedirectDns { netns, port }]).unwrap();
     assert_eq!(redirect_of(linux, netns), Some(port));
@@ -33,7 +32,7 @@ fn ask_both_ways(linux: &Linux, guest: &Guest, netns: NetnsId) {
         sockets.udp.send_to(b"pong", from).unwrap();
         buffer[..length].to_vec()
     });
-    let answer = guest.run("printf ping | socat -t 3 -T 3 - UDP4:127.0.0.11:53");
+    let answer = guest.run(&format!("printf ping | socat -t 3 -T 3 - UDP4:{at}:53"));
     assert_eq!(
         (answer.as_str(), &*udp.join().unwrap()),
         ("pong", b"ping".as_slice())
@@ -45,17 +44,20 @@ fn ask_both_ways(linux: &Linux, guest: &Guest, netns: NetnsId) {
         let (mut connection, _) = sockets.tcp.accept().unwrap();
         connection.write_all(b"pong").unwrap();
     });
-    assert_eq!(guest.run("socat -t 3 -T 3 -u TCP4:127.0.0.11:53 -"), "pong");
+    assert_eq!(
+        guest.run(&format!("socat -t 3 -T 3 -u TCP4:{at}:53 -")),
+        "pong"
+    );
     tcp.join().unwrap();
 }
 
 /// The sockets are closed, and whoever asks knows it at once.
-fn ask_nobody(guest: &Guest) {
+fn ask_nobody(guest: &Guest, at: &str) {
     for ask in [
-        "printf ping | socat -t 3 -T 3 - UDP4:127.0.0.11:53",
-        "socat -u TCP4:127.0.0.11:53 -",
+        format!("printf ping | socat -t 3 -T 3 - UDP4:{at}:53"),
+        format!("socat -u TCP4:{at}:53 -"),
     ] {
-        let (success, said) = attempt(&guest.command(ask));
+        let (success, said) = attempt(&guest.command(&ask));
         assert!(
             !success && said.contains("Connection refused"),
             "{ask}: {said}"
@@ -68,8 +70,15 @@ fn queries_to_port_53_inside_reach_the_sockets_and_answers_come_from_there() {
     in_new_namespace(|linux| {
         let guest = Guest::start();
         let netns = pinned(&linux, &guest).netns;
-        ask_both_ways(&linux, &guest, netns);
-        ask_nobody(&guest);
+        assert_eq!(redirect_of(&linux, netns), None);
+        for at in ["127.0.0.11", "127.0.7.11"] {
+            ask_both_ways((&linux, &guest, netns), at);
+            ask_nobody(&guest, at);
+        }
+        // What else is in 127.0.0.0/8 is the container's own.
+        for at in ["127.0.0.1", "127.0.0.53", "127.1.0.12"] {
+            ask_nobody(&guest, at);
+        }
         // And no connection of the container is tracked for it.
         assert_eq!(guest.run("conntrack -C").trim(), "0");
     });
@@ -88,12 +97,12 @@ fn a_container_that_tracks_its_connections_sees_a_query_and_its_answer_as_one() 
              iptables -A INPUT -d 127.0.0.11 -j ACCEPT && \
              iptables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         );
-        ask_both_ways(&linux, &guest, netns);
+        ask_both_ways((&linux, &guest, netns), "127.0.0.11");
         // One flow for each way of asking; what ended a moment ago may be counted still.
         let flows = guest.run("conntrack -L 2>/dev/null");
         assert!(!flows.contains("UNREPLIED"), "{flows}");
         assert_eq!(flows.matches("dst=127.0.0.11").count(), 2, "{flows}");
-        ask_nobody(&guest);
+        ask_nobody(&guest, "127.0.0.11");
     });
 }
 
