@@ -68,7 +68,7 @@ fn gone_soon(lab: &Lab, (links, who): (&BTreeSet<String>, &str)) {
     within(SOON, "link and port to go", || {
         (!has_traces(lab, links)).then_some(())
     });
-    println!(
+    eprintln!(
         "{who} killed: link and port were gone after {:?}",
         start.elapsed()
     );
