@@ -107,7 +107,8 @@ impl Install {
         let folders = folders.chain(USUAL.map(str::to_owned));
         let folders: Vec<String> = folders.map(|folder| format!("{folder:?}")).collect();
         let mut text = format!(
-            "[network]\nnetwork_backend = \"netavark\"\n\n[engine]\nhelper_binaries_dir = [{}]\n",
+            "[network]\nnetwork_backend = \"netavark\"\n\n[engine]\nhelper_binaries_dir = [{}]\n\
+             # netd keeps published ports taken, so Podman cannot.\nenable_port_reservation = false\n",
             folders.join(", ")
         );
         if let Some(socket) = &self.socket {
