@@ -28,6 +28,9 @@ pub const NEEDED: &[(&str, &str)] = &[
     ("loopback", "containernetworking-plugins"),
     ("runc", "runc"),
     ("crun", "crun"),
+    ("podman", "podman"),
+    ("conmon", "conmon"),
+    ("catatonit", "catatonit"),
 ];
 
 /// Debian packages of the programs of [`NEEDED`] that are not installed.

@@ -115,3 +115,9 @@ mod netavark;
 mod netavark_bad_input;
 
 mod netavark_crowd;
+
+mod netavark_install;
+
+mod podman;
+
+mod podman_life;

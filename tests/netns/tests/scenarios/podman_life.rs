@@ -1,0 +1,132 @@
+//! Podman's containers that are killed, a daemon that restarts between, and Podman's other backend, CNI.
+
+use std::time::{Duration, Instant};
+
+use netns_tests::lab::HOST;
+use netns_tests::podman::Podman;
+use netns_tests::{Lab, OrFail, eventually, within};
+
+fn is_served(lab: &Lab, port: u16) -> bool {
+    let url = format!("http://{HOST}:{port}/index.html");
+    lab.outside.get(&url).text() == "by podman"
+}
+
+fn pings(podman: &Podman<'_>, from: &str, to: &str) -> bool {
+    podman.exec(from, &["ping", "-c1", "-W2", to]).is_ok()
+}
+
+fn pid(podman: &Podman<'_>, name: &str, template: &str) -> u32 {
+    podman
+        .inspect(name, template)
+        .parse()
+        .or_fail("read a process id")
+}
+
+fn containers(lab: &Lab) -> String {
+    let ran = lab.h1.net(&["ps", "-a", "--format", "{{.Names}}"]).ok();
+    ran.text().replace('\n', " ")
+}
+
+#[test]
+fn podman_a_killed_container_gives_all_back_within_a_second() {
+    let lab = Lab::new();
+    let podman = Podman::on(&lab.h1);
+    let _ = podman.run(&["network", "create", "app"]).ok();
+    podman.serve("web", &["--network", "app", "-p", "8080:80"]);
+    podman.serve("db", &["--network", "app"]);
+    for round in 0..2 {
+        let process = pid(&podman, "web", "{{.State.Pid}}");
+        lab.h1.signal("KILL", process);
+        let killed = Instant::now();
+        within(Duration::from_secs(1), "its end to be noticed", || {
+            (containers(&lab) == "db").then_some(())
+        });
+        assert!(killed.elapsed() < Duration::from_secs(2), "round {round}");
+        assert!(!podman.knows("db", "web") && !is_served(&lab, 8080));
+        // What it had is free for another at once.
+        podman.serve("next", &["--network", "app", "-p", "8080:80"]);
+        let _ = podman.run(&["rm", "-f", "-t", "0", "next"]).ok();
+        let _ = podman.run(&["start", "web"]).ok();
+        assert!(pings(&podman, "db", "web"));
+        eventually("the page again", || is_served(&lab, 8080).then_some(()));
+    }
+    // conmon alone: the container goes on, and so does its network.
+    let conmon = pid(&podman, "web", "{{.State.ConmonPid}}");
+    let process = pid(&podman, "web", "{{.State.Pid}}");
+    lab.h1.signal("KILL", conmon);
+    assert!(pings(&podman, "db", "web") && is_served(&lab, 8080));
+    // Both, so that nobody tells anybody: its namespace has a file still, which Podman alone removes.
+    lab.h1.signal("KILL", process);
+    let _ = podman.run(&["rm", "-f", "-t", "0", "web"]).ok();
+    assert_eq!(containers(&lab), "db");
+    let _ = podman.run(&["rm", "-f", "-t", "0", "db"]).ok();
+    assert_eq!(containers(&lab), "");
+    assert_eq!(lab.h1.status()["problems"], serde_json::json!([]));
+}
+
+#[test]
+fn podman_containers_live_through_a_restart_of_netd() {
+    let lab = Lab::new();
+    let podman = Podman::on(&lab.h1);
+    let _ = podman.run(&["network", "create", "app"]).ok();
+    podman.serve("web", &["--network", "app", "-p", "8080:80"]);
+    podman.serve("db", &["--network", "app"]);
+    eventually("the page", || is_served(&lab, 8080).then_some(()));
+    lab.h1.kill();
+    assert!(is_served(&lab, 8080));
+    // One that ends while nobody is there to be told: netd finds out when it starts.
+    let _ = podman.run(&["rm", "-f", "-t", "0", "db"]).ok();
+    lab.h1.start();
+    assert!(is_served(&lab, 8080));
+    eventually("its end to be noticed", || {
+        (containers(&lab) == "web").then_some(())
+    });
+    podman.serve("new", &["--network", "app"]);
+    assert!(pings(&podman, "new", "web") && pings(&podman, "web", "new"));
+    lab.h1.restart();
+    assert!(pings(&podman, "new", "web") && is_served(&lab, 8080));
+    let _ = podman.run(&["restart", "-t", "0", "web"]).ok();
+    assert!(pings(&podman, "new", "web"));
+    let _ = podman.run(&["rm", "-f", "-t", "0", "-a"]).ok();
+    let _ = podman.run(&["rm", "-f", "-t", "0", "-a"]).ok();
+    assert_eq!(containers(&lab), "");
+    let names = lab.h1.net(&["ls", "--format", "{{.Name}}"]).ok();
+    assert_eq!(names.text(), "bridge\nhost\nnone");
+}
+
+#[test]
+fn podman_with_its_cni_backend_has_names_ports_and_addresses() {
+    let lab = Lab::new();
+    let podman = Podman::with_cni(&lab.h1, &["--name", "app", "--subnet", "10.89.7.0/24"]);
+    podman.serve("web", &["--network", "app", "-p", "8080:80"]);
+    let flags = ["--network", "app", "--network-alias", "sql"];
+    let _ = podman.start(("db", &flags), &["sleep", "300"]).ok();
+    lab.h1.idle("tool", "app", &[]);
+    for (from, to) in [
+        ("db", "web"),
+        ("web", "db"),
+        ("web", "sql"),
+        ("web", "tool"),
+    ] {
+        assert!(pings(&podman, from, to), "{from} to {to}");
+    }
+    let _ = lab
+        .h1
+        .in_container("tool", &["ping", "-c1", "-W2", "web"])
+        .ok();
+    eventually("the page from outside", || {
+        is_served(&lab, 8080).then_some(())
+    });
+    let address = podman.inspect("web", "{{.NetworkSettings.Networks.app.IPAddress}}");
+    assert!(address.starts_with("10.89.7."), "{address}");
+    lab.h1.restart();
+    assert!(pings(&podman, "db", "web"));
+    let process = pid(&podman, "web", "{{.State.Pid}}");
+    lab.h1.signal("KILL", process);
+    within(Duration::from_secs(1), "its end to be noticed", || {
+        (!is_served(&lab, 8080)).then_some(())
+    });
+    let _ = podman.run(&["rm", "-f", "-t", "0", "web", "db"]).ok();
+    assert_eq!(containers(&lab), "tool");
+    assert_eq!(lab.h1.exec(&["ls", "/run/netns"]).ok().text(), "");
+}
