@@ -46,6 +46,9 @@ fn interface(place: &Place) -> Result<IfName, Failure> {
     }
 }
 
+/// Label of a container: the interface for whose network Podman was told of netd's resolver.
+pub(super) const RESOLVER: &str = "org.netd.podman.resolver";
+
 /// A place that is to be made.
 #[derive(Debug)]
 pub(super) struct Join {
@@ -53,6 +56,10 @@ pub(super) struct Join {
     pub(super) network: String,
     /// Whether the container asks netd for names there.
     pub(super) has_names: bool,
+    /// Whether Podman is told of netd's resolver for this network.
+    pub(super) tells_resolver: bool,
+    /// Nothing goes in or out there, as far as Podman knows.
+    pub(super) internal: bool,
     /// The wish; valid as long as the namespace is open.
     pub(super) wish: AttachRequest,
 }
@@ -90,6 +97,8 @@ pub(super) fn join(
     Ok(Join {
         network: place.name.clone(),
         has_names: meant.has_names,
+        tells_resolver: false,
+        internal: meant.internal,
         wish,
     })
 }
@@ -126,7 +135,7 @@ fn aliases(request: &Request, place: &Place) -> Vec<netd_api::Alias> {
 /// Says which of the places carries the published ports: the one that has them already, or else the first that leads
 /// outside. Podman gives all ports with each network that a container comes to.
 pub(super) fn carrier(
-    joins: &[(Join, bool)],
+    joins: &[Join],
     ports: &[PublishRequest],
     known: Option<&ContainerView>,
 ) -> Option<usize> {
@@ -138,9 +147,34 @@ pub(super) fn carrier(
         let interface = carries.interface.as_ref();
         return joins
             .iter()
-            .position(|(join, _)| Some(&join.wish.key.interface) == interface);
+            .position(|join| Some(&join.wish.key.interface) == interface);
     }
-    joins.iter().position(|(_, internal)| !internal)
+    joins.iter().position(|join| !join.internal)
+}
+
+/// Says for which of the places Podman is told of netd's resolver, which answers for all of them: the first that has
+/// names, unless the container was told of it for another that stays. Podman takes it out of resolv.conf when the
+/// container leaves a network that it was told of it for, whoever else needs it; so it is told as seldom as can be.
+pub(super) fn told_of_resolver(joins: &[Join], known: Option<&ContainerView>) -> Option<usize> {
+    let is_here = |name: &str| {
+        let mut each = joins.iter();
+        each.any(|join| join.wish.key.interface.as_str() == name)
+    };
+    let told = known.and_then(|view| {
+        let name = view.labels.get(RESOLVER)?;
+        let mut stays = view.networks.iter();
+        let stays = stays.any(|place| {
+            place
+                .interface
+                .as_ref()
+                .is_some_and(|one| one.as_str() == name)
+        });
+        (stays && !is_here(name)).then_some(())
+    });
+    match told {
+        Some(()) => None,
+        None => joins.iter().position(|join| join.has_names),
+    }
 }
 
 /// What Podman is told of a place.
@@ -162,10 +196,11 @@ pub(super) fn status(join: &Join, attached: &Attached) -> StatusBlock {
     };
     StatusBlock {
         dns_search_domains: Vec::new(),
-        dns_server_ips: match join.has_names {
-            true => attached.nameservers.clone(),
+        dns_server_ips: match (join.has_names, join.tells_resolver) {
+            (true, true) => attached.nameservers.clone(),
+            (true, false) => Vec::new(),
             // Nobody forwards there, so what the user gave is asked directly.
-            false => join.wish.container.dns.servers.clone(),
+            (false, _) => join.wish.container.dns.servers.clone(),
         },
         interfaces: BTreeMap::from([(join.wish.key.interface.to_string(), interface)]),
     }

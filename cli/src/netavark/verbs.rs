@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::network::{self, MADE, Meant};
-use super::request::{self, Join};
+use super::request::{self, Join, RESOLVER};
 use super::wire::{Request, StatusBlock};
 use super::{ports, warn};
 use crate::handover::check_path;
@@ -62,22 +62,31 @@ fn joins(client: &Client, request: &Request, netns: &File) -> Result<Vec<(Join, 
     let mut joins = Vec::new();
     for place in request.places()? {
         let meant = Meant::read(&request.info(&place.name)?)?;
-        let internal = meant.internal;
-        joins.push((request::join(request, &place, (meant, netns))?, internal));
+        joins.push(request::join(request, &place, (meant, netns))?);
     }
     let ports = ports::requests(request.port_mappings.as_deref().unwrap_or_default())?;
-    let known = match ports.is_empty() && joins.len() == 1 {
+    // A container that is to be known has eth0 first. What another has already decides about ports and names.
+    let is_first = joins.len() == 1 && joins[0].wish.key.interface.as_str() == "eth0";
+    let known = match is_first && ports.is_empty() {
         true => None,
         false => known(client, request)?,
     };
     if let Some(carrier) = request::carrier(&joins, &ports, known.as_ref()) {
-        joins[carrier].0.wish.ports = ports;
+        joins[carrier].wish.ports = ports;
+    }
+    if let Some(told) = request::told_of_resolver(&joins, known.as_ref()) {
+        joins[told].tells_resolver = true;
+        let interface = joins[told].wish.key.interface.to_string();
+        for join in &mut joins {
+            let labels = &mut join.wish.container.labels;
+            labels.insert(RESOLVER.to_owned(), interface.clone());
+        }
     }
     let was_there = |join: &Join| {
         let mut places = known.iter().flat_map(|view| &view.networks);
         places.any(|place| place.interface.as_ref() == Some(&join.wish.key.interface))
     };
-    let each = joins.into_iter().map(|(join, _)| {
+    let each = joins.into_iter().map(|join| {
         let was_there = was_there(&join);
         (join, was_there)
     });
