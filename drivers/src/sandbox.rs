@@ -101,7 +101,7 @@ pub fn plan_sandbox(
 }
 
 /// The attachments that have interfaces, with the options of their networks.
-fn wired<'a>(
+pub(crate) fn wired<'a>(
     attachments: &[Attachment<'a>],
 ) -> Result<Vec<(Attachment<'a>, &'a BridgeSpec)>, PlanError> {
     let mut wired = Vec::new();

@@ -100,7 +100,7 @@ impl Container {
     pub fn shares(&self) -> Option<ContainerId> {
         match self.namespace {
             NamespaceMode::Container(owner) => Some(owner),
-            NamespaceMode::Private | NamespaceMode::Host => None,
+            NamespaceMode::Private | NamespaceMode::Host | NamespaceMode::Docker => None,
         }
     }
 }
@@ -115,6 +115,8 @@ pub enum NamespaceMode {
     Host,
     /// Another container's.
     Container(ContainerId),
+    /// One that a Docker engine sees to: netd has the outside of it only, each place on a network by itself.
+    Docker,
 }
 
 /// How far a container's life has come. Written before anything is done about it, as a [`Phase`] is.
@@ -328,7 +330,7 @@ impl std::fmt::Display for InterfaceSysctl {
 /// The two ends of an endpoint's veth pair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
-    /// Name inside the container, such as `eth0`.
+    /// Name inside the container, such as `eth0`; of a Docker engine's, the one that the engine finds it by on the host.
     pub inside: IfName,
     /// Name on the host, such as `veth3f2a91c`.
     pub outside: IfName,

@@ -268,6 +268,14 @@ impl State {
         self.host_interfaces.contains_key(name)
     }
 
+    /// The container that an interface of the host leads to.
+    #[must_use]
+    pub fn container_with(&self, interface: &IfName) -> Option<&Arc<Container>> {
+        let endpoint = self.host_interfaces.get(interface)?;
+        self.containers
+            .get(&self.endpoints.get(endpoint)?.container)
+    }
+
     /// The container whose namespace it is.
     #[must_use]
     pub fn container_in(&self, netns: NetnsId) -> Option<&Arc<Container>> {

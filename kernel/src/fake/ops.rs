@@ -89,7 +89,8 @@ impl Machine {
             outside, inside, ..
         } = veth;
         let action = format!("create veth pair {outside} and {inside} in {}", veth.netns);
-        if self.reach(Some(veth.netns))?.links.contains_key(inside) {
+        let place = Some(veth.netns).filter(|netns| *netns != self.host);
+        if self.reach(place)?.links.contains_key(inside) {
             return Err(refused(Errno::EEXIST, action));
         }
         self.check_free(outside, veth.mark, &action)?;

@@ -235,14 +235,17 @@ impl<'a> Application<'a> {
             "connect {inside} in {} to {bridge} by {outside}",
             veth.netns
         );
-        let pin = self.linux.sandboxes.get(veth.netns)?;
         let home = &self.linux.home;
+        let place = match veth.netns == home.id {
+            true => Place::Home(home),
+            false => self.place(Some(veth.netns))?,
+        };
         let bridge = self.index(home, bridge, &action)?;
         let mut session = home.session();
         // The second message of the pair goes by name, so the name must be free beforehand.
         self.vacant(&mut session, outside)
             .map_err(refused(&*action))?;
-        let netns = pin.namespace.as_fd().as_raw_fd();
+        let netns = place.as_fd().as_raw_fd();
         // It comes up although its settings may have been refused, but leads nowhere: the inner end is down still.
         let [made, marked, raised] = session
             .request_all([

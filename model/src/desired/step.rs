@@ -30,7 +30,8 @@ pub enum Op {
         /// MTU in bytes.
         mtu_bytes: u32,
     },
-    /// Create a veth pair: host end up and port of `bridge`, other end made inside `netns`, still down.
+    /// Create a veth pair: host end up and port of `bridge`, other end made inside `netns`, still down. That may be the
+    /// daemon's own namespace, from where somebody else will take the other end.
     CreateVeth(Box<NewVeth>),
     /// Change a link of the host; only the given fields.
     SetLink {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use netd_ipam::Wish as AddressWish;
-use netd_model::{ContainerName, Lease, Network};
+use netd_model::{Container, Lease, NamespaceMode, Network};
 
 use super::EngineError;
 use crate::state::State;
@@ -12,14 +12,22 @@ use crate::state::State;
 pub(super) fn leases(
     state: &State,
     network: &Network,
-    container: &ContainerName,
+    container: &Container,
     asked: &[IpAddr],
 ) -> Result<Vec<Lease>, EngineError> {
-    check_asked(network, asked)?;
+    // A Docker engine keeps a book of its own, in which it has chosen before, in the families that it wants.
+    let is_dockers = container.namespace == NamespaceMode::Docker;
+    if !is_dockers {
+        check_asked(network, asked)?;
+    }
+    let container = &container.name;
     let mut leases = Vec::new();
     for pool in state.pools(network.id) {
         let same_family = |address: &IpAddr| address.is_ipv4() == pool.subnet().is_ipv4();
         let requested = asked.iter().copied().find(same_family);
+        if is_dockers && requested.is_none() && !asked.is_empty() {
+            continue;
+        }
         let had = || {
             state
                 .reserved_for(network.id, container)
@@ -27,6 +35,7 @@ pub(super) fn leases(
                 .find(same_family)
         };
         let wish = match (requested, had()) {
+            (Some(address), _) if is_dockers => AddressWish::Held(address),
             (Some(address), _) => AddressWish::Exactly(address),
             (None, Some(address)) => AddressWish::Sticky(address),
             (None, None) => AddressWish::Any,

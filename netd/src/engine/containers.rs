@@ -48,7 +48,7 @@ pub struct NewContainer {
 }
 
 /// How a new container comes onto its network.
-enum Joining {
+pub(super) enum Joining {
     /// It has none of its own.
     Nothing,
     /// It has a place there.
@@ -140,7 +140,7 @@ impl Engine {
             .ok_or_else(|| EngineError::ContainerNotFound(id.short()))
     }
 
-    async fn bring_up(
+    pub(super) async fn bring_up(
         &self,
         id: ContainerId,
         joining: Joining,

@@ -66,7 +66,7 @@ impl Files {
     pub(super) fn of(&self, container: &Container) -> ContainerFiles {
         let owner = match container.namespace {
             NamespaceMode::Container(other) => other,
-            NamespaceMode::Private | NamespaceMode::Host => container.id,
+            NamespaceMode::Private | NamespaceMode::Host | NamespaceMode::Docker => container.id,
         };
         let directory = self.directory.join(owner.to_string());
         ContainerFiles {
@@ -281,9 +281,13 @@ impl Hands {
         let contents = self.turns.now(|ledger| {
             let state = ledger.state();
             let known = state.container(container)?;
-            // One that is about to be forgotten loses its files the next moment.
+            // One that is about to be forgotten loses its files the next moment; those of Docker's are the engine's.
             let leaves = known.auto_remove && matches!(known.state, ContainerState::Ending { .. });
-            let own = !leaves && !matches!(known.namespace, NamespaceMode::Container(_));
+            let is_anothers = matches!(
+                known.namespace,
+                NamespaceMode::Container(_) | NamespaceMode::Docker
+            );
+            let own = !leaves && !is_anothers;
             own.then(|| {
                 (
                     self.files.of(known),

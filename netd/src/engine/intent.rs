@@ -172,6 +172,11 @@ fn connectable(state: &State, network: &Network, container: &Container) -> Resul
         (NamespaceMode::Private, DriverSpec::Host) => {
             return refuse("a container uses the host's network from its start or not at all");
         }
+        (NamespaceMode::Docker, DriverSpec::Bridge(_))
+            if state.endpoints_of(container.id).is_empty() => {}
+        (NamespaceMode::Docker, _) => {
+            return refuse("it is a container of Docker's engine; use `docker network connect`");
+        }
         (NamespaceMode::Private, DriverSpec::Bridge(_) | DriverSpec::Null) => {}
         (NamespaceMode::Private, DriverSpec::Template(_)) => {
             return refuse(
@@ -269,7 +274,7 @@ fn bridged(
                 .to_owned();
         return Err(not_connectable(network, container, reason));
     }
-    let leases = choose::leases(state, network, &container.name, &wish.ips)?;
+    let leases = choose::leases(state, network, container, &wish.ips)?;
     let mac = mac_for(id, &leases, wish.mac);
     if let Some(mac) = wish.mac {
         check_mac(state, network, mac)?;

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use netd_drivers::{Attachment, pair_to_hand_over};
 use netd_kernel::{ApplyError, KernelError, ResolverSockets};
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::{
-    Container, ContainerId, ContainerState, Endpoint, EndpointId, IfName, NetworkId, Op, Phase,
-    Sandbox,
+    Container, ContainerId, ContainerState, Endpoint, EndpointId, IfName, NamespaceMode, NetworkId,
+    Op, Phase, Sandbox,
 };
 
 use super::attach::{Wish, addresses, has_rules};
@@ -121,7 +122,8 @@ impl Hands {
                 {
                     self.names.serve(ledger.state(), known, sockets)?;
                 }
-                let ops = diff(&wanted, before, ledger.state().instance());
+                let mut ops = diff(&wanted, before, ledger.state().instance());
+                ops.extend(self.pair_for_docker(ledger.state(), id)?);
                 Ok::<_, EngineError>((port, ops))
             })?
         })?;
@@ -200,6 +202,19 @@ impl Hands {
             self.names.publish_view(ledger.state(), attached.container);
             Ok(Arc::new(attached))
         })?
+    }
+
+    /// The step that makes an endpoint's pair, if it is for a Docker engine to take.
+    fn pair_for_docker(&self, state: &State, id: EndpointId) -> Result<Option<Op>, EngineError> {
+        let endpoint = record_of(state, id)?;
+        let container = state.container(endpoint.container);
+        let is_dockers = container.is_some_and(|one| one.namespace == NamespaceMode::Docker);
+        let Some(network) = state.network(endpoint.network).filter(|_| is_dockers) else {
+            return Ok(None);
+        };
+        let attachment = Attachment { network, endpoint };
+        let host = self.kernel.own_netns();
+        Ok(pair_to_hand_over(attachment, host, state.instance())?)
     }
 
     /// Opens the resolver's sockets inside a container's sandbox, if names are to be served there and are not yet.

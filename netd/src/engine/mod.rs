@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`] and [`arrival`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`] with [`making`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`] and [`arrival`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`attachments`] with [`described`], [`plugin`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
@@ -35,6 +35,7 @@ mod host_ports;
 mod intent;
 mod joining;
 mod link_local;
+mod making;
 mod networks;
 mod obstacles;
 mod place;
@@ -67,7 +68,7 @@ pub use containers::NewContainer;
 pub use detach::Absent;
 pub use ending::Ending;
 pub use error::{AskedError, DockerError, EngineError, RuntimeError, WayError};
-pub use plugin::{AddressAsked, PoolAsked, PoolGranted};
+pub use plugin::{AddressAsked, EndpointAsked, HandedOver, NetworkAsked, PoolAsked, PoolGranted};
 pub use start::Ground;
 
 use std::sync::atomic::{AtomicU64, Ordering};

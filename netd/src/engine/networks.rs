@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use netd_api::{NetworkRequest, PruneReport};
 use netd_drivers::{BridgeDefaults, parse_bridge_options, plan_network};
-use netd_ipam::PoolRequest;
 use netd_model::desired::KernelState;
 use netd_model::diff::diff;
 use netd_model::ruleset::RulesetChange;
-use netd_model::{DriverSpec, IfName, Network, NetworkId, NetworkName, Phase, Policy};
+use netd_model::{DriverSpec, IfName, Network, NetworkId, NetworkName, Phase};
 
-use super::pools::{Asked, Surroundings, pools};
+use super::making::{New, Origin, intend};
+use super::pools::Surroundings;
 use super::routes::check_unnamed;
 use super::template::{check_unused, template};
 use super::timings::{About, Operation, Phase as Part, Stopwatch};
 use super::update::check_servers;
-use super::{AskedError, Engine, EngineError, plan, random};
+use super::{AskedError, Engine, EngineError, plan, plugin, random};
 use crate::config::Settings;
-use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::Change;
 
@@ -31,12 +29,24 @@ impl Engine {
         &self,
         request: NetworkRequest,
     ) -> Result<Arc<Network>, EngineError> {
+        self.create_network_for(Origin::User, request).await
+    }
+
+    /// As [`Engine::create_network`], for whoever wants it.
+    pub(super) async fn create_network_for(
+        &self,
+        origin: Origin,
+        request: NetworkRequest,
+    ) -> Result<Arc<Network>, EngineError> {
         let mut watch = self.timings.start(Operation::Create);
         watch.span().record("network", request.name.to_string());
         let _house = self.house.read().await;
-        let id = NetworkId::from_bytes(random()?);
+        let id = match origin {
+            Origin::User => NetworkId::from_bytes(random()?),
+            Origin::Docker { id, .. } => id,
+        };
         let _network = self.networks.alone(id).await;
-        let asked = self.understand(id, request);
+        let asked = self.understand((id, origin), request);
         let (new, request, surroundings) = watch.part_async(Part::Wait, asked).await?;
         let network = watch.part(Part::Intent, || {
             self.turns
@@ -65,7 +75,7 @@ impl Engine {
     /// Checks a request for a network, and looks at what it has to be held against.
     async fn understand(
         &self,
-        id: NetworkId,
+        (id, origin): (NetworkId, Origin),
         request: NetworkRequest,
     ) -> Result<(New, NetworkRequest, Surroundings), EngineError> {
         check_driver(request.driver.as_deref())?;
@@ -79,15 +89,20 @@ impl Engine {
             self.check_bridge_name(&spec.bridge).await?;
             DriverSpec::Bridge(spec)
         };
+        let claimed = match &origin {
+            Origin::User => Vec::new(),
+            Origin::Docker { claimed, .. } => claimed.clone(),
+        };
         let new = New {
             id,
             driver,
             config_from: source.as_ref().map(|source| source.id),
+            origin,
         };
         let surroundings = Surroundings {
             defaults: self.settings.pools.clone(),
             routes: self.kernel(|kernel| kernel.routed_subnets()).await?,
-            claimed: Vec::new(),
+            claimed,
         };
         Ok((new, request, surroundings))
     }
@@ -149,9 +164,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Builtin`], [`EngineError::InUse`] with the names, or what could not be undone.
     pub async fn remove_network(&self, id: NetworkId) -> Result<(), EngineError> {
+        self.remove_network_known_as(id, None).await
+    }
+
+    /// As [`Engine::remove_network`], for a Docker engine that knows it by that identity.
+    pub(super) async fn remove_network_known_as(
+        &self,
+        id: NetworkId,
+        docker: Option<NetworkId>,
+    ) -> Result<(), EngineError> {
         let _house = self.house.read().await;
         let _network = self.networks.alone(id).await;
-        let network = self.look(move |state| removable(state, id)).await??;
+        let network = self
+            .look(move |state| removable(state, id, docker))
+            .await??;
         self.unmake(&network).await?;
         self.events.tell(
             "network",
@@ -227,7 +253,8 @@ impl Engine {
                 .networks()
                 .filter(|network| chosen(network))
                 .filter(|network| !network.is_builtin() && state.count_on(network.id) == 0)
-                .filter(|network| !matches!(network.driver, DriverSpec::Template(_)));
+                .filter(|network| !matches!(network.driver, DriverSpec::Template(_)))
+                .filter(|network| state.docker_identities(network.id).next().is_none());
             idle.map(|network| (network.id, network.name.clone()))
                 .collect::<Vec<_>>()
         });
@@ -275,13 +302,17 @@ fn check_driver(driver: Option<&str>) -> Result<(), EngineError> {
     }
 }
 
-fn bridge_owner<'a>(state: &'a State, bridge: &IfName) -> Option<&'a NetworkName> {
+pub(super) fn bridge_owner<'a>(state: &'a State, bridge: &IfName) -> Option<&'a NetworkName> {
     let owns =
         |network: &&Arc<Network>| network.bridge().is_some_and(|spec| spec.bridge == *bridge);
     state.networks().find(owns).map(|network| &network.name)
 }
 
-fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
+fn removable(
+    state: &State,
+    id: NetworkId,
+    docker: Option<NetworkId>,
+) -> Result<Network, EngineError> {
     // In whatever phase: while nobody else is in its lane, any but `Attached` is a leftover.
     let Some(network) = state.network(id) else {
         return Err(EngineError::NetworkNotFound(id.short()));
@@ -293,6 +324,7 @@ fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
         });
     }
     check_unused(state, network)?;
+    plugin::check_not_dockers(state, network, docker)?;
     check_unnamed(state, network)?;
     let endpoints = state.endpoints_on(id);
     if endpoints.is_empty() {
@@ -311,80 +343,4 @@ fn removable(state: &State, id: NetworkId) -> Result<Network, EngineError> {
         network: network.name.clone(),
         containers,
     })
-}
-
-/// What is known of a network to make besides the request.
-struct New {
-    id: NetworkId,
-    driver: DriverSpec,
-    config_from: Option<NetworkId>,
-}
-
-fn intend(
-    ledger: &mut Ledger,
-    new: New,
-    request: NetworkRequest,
-    surroundings: &Surroundings,
-) -> Result<Network, EngineError> {
-    let state = ledger.state();
-    if let Some(present) = state.network_named(&request.name) {
-        if present.is_builtin() {
-            return Err(EngineError::Builtin {
-                name: present.name.to_string(),
-                action: "made again",
-            });
-        }
-        return Err(EngineError::NetworkExists {
-            name: request.name,
-            id: present.id.short(),
-        });
-    }
-    let pools = match &new.driver {
-        DriverSpec::Bridge(spec) => {
-            if let Some(owner) = bridge_owner(state, &spec.bridge) {
-                return Err(EngineError::InterfaceTaken {
-                    name: spec.bridge.clone(),
-                    reason: format!("belongs to network {owner}"),
-                });
-            }
-            let asked = Asked {
-                ipv4: request.ipv4,
-                ipv6: request.ipv6,
-                pools: request.pools.into_iter().map(pool_request).collect(),
-            };
-            pools(state, asked, surroundings)?
-        }
-        DriverSpec::Host | DriverSpec::Null | DriverSpec::Template(_) => Vec::new(),
-    };
-    let network = Network {
-        id: new.id,
-        name: request.name,
-        created: Timestamp::now(),
-        rank: state.next_rank(),
-        driver: new.driver,
-        pools,
-        policy: Policy {
-            internal: request.internal,
-        },
-        labels: request.labels,
-        options: request.options,
-        attachable: request.attachable,
-        dns_servers: request.dns_servers,
-        config_from: new.config_from,
-        phase: Phase::Attaching,
-        before: None,
-    };
-    // What the drivers cannot plan is refused before it is written.
-    plan_network(&network, state.instance())?;
-    ledger.commit(&[Change::PutNetwork(network.clone())])?;
-    Ok(network)
-}
-
-fn pool_request(request: netd_api::PoolRequest) -> PoolRequest {
-    PoolRequest {
-        subnet: request.subnet,
-        range: request.range,
-        gateway: request.gateway,
-        aux: request.aux,
-    }
 }

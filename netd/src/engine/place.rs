@@ -64,6 +64,12 @@ impl Engine {
                 hostname: None,
                 network: Some(self.find_network("host").await?.id),
             },
+            NamespaceMode::Docker => {
+                return Err(EngineError::Invalid(format!(
+                    "the namespace of {} is Docker's engine's; share it with `docker run --network container:...`",
+                    target.name
+                )));
+            }
             NamespaceMode::Private | NamespaceMode::Container(_) => Place {
                 namespace: NamespaceMode::Container(owner_id),
                 hostname: Some(owner.hostname.clone()),

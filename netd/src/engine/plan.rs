@@ -1,11 +1,12 @@
 //! From records to the kernel state that they mean, by way of the drivers.
 
 use netd_drivers::{
-    Attachment, Forwarding, ResolverWish, endpoint_rules, plan_host, plan_network, plan_sandbox,
+    Attachment, Forwarding, ResolverWish, endpoint_rules, plan_host, plan_network, plan_outside,
+    plan_sandbox,
 };
 use netd_model::desired::{HostState, KernelState};
 use netd_model::ruleset::{HostRules, PeerRules, RulesetChange};
-use netd_model::{Container, EndpointId, InstanceId, Network, Phase, Ruleset};
+use netd_model::{Container, EndpointId, InstanceId, NamespaceMode, Network, Phase, Ruleset};
 
 use super::EngineError;
 use crate::config::Settings;
@@ -17,9 +18,10 @@ pub(super) fn sandbox(
     container: &Container,
     without: &[EndpointId],
 ) -> Result<KernelState, EngineError> {
-    let Some(sandbox) = &container.sandbox else {
+    let is_dockers = container.namespace == NamespaceMode::Docker;
+    if container.sandbox.is_none() && !is_dockers {
         return Ok(KernelState::default());
-    };
+    }
     let endpoints = state.endpoints_of(container.id);
     let attachments: Vec<Attachment<'_>> = endpoints
         .iter()
@@ -31,12 +33,11 @@ pub(super) fn sandbox(
             })
         })
         .collect();
-    Ok(plan_sandbox(
-        sandbox,
-        &attachments,
-        state.instance(),
-        ResolverWish::Embedded,
-    )?)
+    let instance = state.instance();
+    Ok(match &container.sandbox {
+        Some(sandbox) => plan_sandbox(sandbox, &attachments, instance, ResolverWish::Embedded)?,
+        None => plan_outside(&attachments, instance)?,
+    })
 }
 
 /// A container as it shall be while no flow is under way: endpoints that were never acknowledged do not count.

@@ -232,7 +232,7 @@ fn publishing_endpoint(state: &State, container: &Container) -> Result<Arc<Endpo
             let reason = format!("it shares the network of {owner}; publish on {owner}");
             return Err(refuse(&reason));
         }
-        NamespaceMode::Private => {}
+        NamespaceMode::Private | NamespaceMode::Docker => {}
     }
     let endpoints = state.endpoints_of(container.id);
     let candidates = endpoints

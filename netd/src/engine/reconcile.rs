@@ -132,6 +132,12 @@ impl Engine {
                 }
             }
         }
+        for name in done.lost {
+            let owner = self.look(move |state| state.container_with(&name).map(|one| one.id));
+            if let Some(id) = owner.await? {
+                outcome.note(self.end(id, Ending::Vanished).await)?;
+            }
+        }
         let failed = done.failed_routes;
         let gone =
             move |name: Option<&IfName>| name.is_none_or(|name| !done.failed_links.contains(name));

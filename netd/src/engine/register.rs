@@ -28,7 +28,7 @@ impl Facts {
     pub(super) fn shares(&self) -> Option<ContainerId> {
         match self.namespace {
             NamespaceMode::Container(owner) => Some(owner),
-            NamespaceMode::Private | NamespaceMode::Host => None,
+            NamespaceMode::Private | NamespaceMode::Host | NamespaceMode::Docker => None,
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Done {
     pub(super) failed_routes: BTreeSet<Subnet>,
     /// Sandboxes that are wished for and gone.
     pub(super) vanished: Vec<NetnsId>,
+    /// Outer ends whose inner ends were in a Docker engine's hands, and went with the container's namespace.
+    pub(super) lost: Vec<IfName>,
 }
 
 impl Done {
@@ -33,6 +35,18 @@ impl Done {
         self.finished += finished as u64;
         self.repairs += (steps.len() - finished) as u64;
     }
+}
+
+/// Takes out of the wish what cannot come back: outer ends whose inner ends a Docker engine had.
+fn lost(desired: &mut KernelState, observed: &KernelState) -> Vec<IfName> {
+    let there = |name: &IfName| observed.host.veths.get(name).and_then(|veth| veth.mark);
+    let ends = desired.host.veths.iter();
+    let lost = ends.filter(|(name, veth)| veth.peer.is_none() && there(name) != veth.mark);
+    let lost: Vec<IfName> = lost.map(|(name, _)| name.clone()).collect();
+    for name in &lost {
+        desired.host.veths.remove(name);
+    }
+    lost
 }
 
 /// Finds the steps from what is observed to what is desired and makes each that can be made: what fails stops only what
@@ -55,6 +69,7 @@ pub(super) fn repair(
         veth.peer
             .is_none_or(|peer| desired.sandboxes.contains_key(&peer))
     });
+    done.lost = lost(&mut desired, &observed);
     let mut ops = diff(&desired, &observed, instance);
     while !ops.is_empty() {
         match kernel.apply(&ops) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netd_kernel::{Kernel, KernelEvent};
 use netd_model::container::Anchor;
-use netd_model::{Container, NetnsId};
+use netd_model::{Container, NamespaceMode, NetnsId};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
@@ -108,6 +108,7 @@ impl Engine {
             // To look who is in a stranger's namespace takes a walk over all processes.
             let is_known = |one: &Container| one.supervisor.is_some() || is_replaced(state, one);
             running
+                .filter(|one| one.namespace != NamespaceMode::Docker)
                 .filter(|one| one.sandbox.is_none() || (is_shared(one) && is_known(one)))
                 .map(|container| container.id)
                 .collect::<Vec<_>>()

@@ -172,6 +172,7 @@ pub(super) fn container(
             NamespaceMode::Private => "private".to_owned(),
             NamespaceMode::Host => "host".to_owned(),
             NamespaceMode::Container(owner) => format!("container:{owner}"),
+            NamespaceMode::Docker => "docker".to_owned(),
         },
         owner: container
             .shares()
@@ -213,7 +214,9 @@ fn reach(state: &State, container: &Container) -> (Option<u32>, Option<std::path
             .container(owner)
             .filter(|owner| container.joined.is_none() || container.joined == owner.netns())
             .and_then(|owner| owner.sandbox.clone()),
-        NamespaceMode::Private | NamespaceMode::Host => container.sandbox.clone(),
+        NamespaceMode::Private | NamespaceMode::Host | NamespaceMode::Docker => {
+            container.sandbox.clone()
+        }
     };
     match owner.map(|sandbox| sandbox.anchor) {
         Some(Anchor::Process(process)) => (Some(process.pid), None),

@@ -32,6 +32,8 @@ pub mod containerd;
 
 pub mod docker;
 
+pub mod dockerd;
+
 pub mod plugin;
 
 pub mod unpacked;

@@ -86,6 +86,13 @@ pub(super) fn return_to(client: &Client, name: Option<&ContainerName>) -> Result
 /// The network namespace of a running container, held open.
 fn shared(client: &Client, container: &str) -> Result<Held, Failure> {
     let refuse = |view: &ContainerView| {
+        if view.namespace == "docker" {
+            let advice = "share it with `docker run --network container:...`";
+            return before(&format!(
+                "the namespace of {} is that of Docker's engine; {advice}",
+                view.name
+            ));
+        }
         let advice = match view.shared_with.first() {
             Some(other) => format!("its network is kept by {other}: give container:{other}"),
             None => "start it, or name another after container:".to_owned(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netd_api::ErrorCode;
 use netd_ipam::AllocateError;
-use netd_model::{NetworkId, NetworkName, Subnet};
+use netd_model::{ContainerId, NetworkId, NetworkName, Subnet};
 
 /// Why a Docker engine was refused what it asked for by the plugin protocol.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,42 @@ pub enum DockerError {
         /// Why.
         source: AllocateError,
     },
+    /// An engine has it as one of its own.
+    #[error("network {network} is Docker's, too, as {}; remove it there with `docker network rm`", .identity.short())]
+    NetworkOfDocker {
+        /// The network.
+        network: NetworkName,
+        /// What the engine knows it by.
+        identity: NetworkId,
+    },
+    /// The engine's network and netd's of that name are not alike.
+    #[error(
+        "network {network} has {has}, but Docker's has {asked}; make Docker's network like it, or give it another netd.name"
+    )]
+    Differs {
+        /// The network.
+        network: NetworkName,
+        /// What netd's has.
+        has: String,
+        /// What the engine's has.
+        asked: String,
+    },
+    /// A subnet that somebody has already was not given with the name of the network.
+    #[error(
+        "subnet {subnet} is that of network {network}; give `-o netd.name={network}` to have Docker's containers on it"
+    )]
+    SubnetOf {
+        /// The subnet.
+        subnet: Subnet,
+        /// The network.
+        network: NetworkName,
+    },
+    /// The engine's endpoint is none of netd's, or went with its interface.
+    #[error("endpoint {} of Docker's is not known to netd, or its interface is gone; disconnect the container and connect it again", .0.short())]
+    UnknownEndpoint(ContainerId),
+    /// The engine's endpoint is there, and otherwise.
+    #[error("endpoint {} of Docker's is there already, with other addresses", .0.short())]
+    EndpointExists(ContainerId),
     /// The engine's network is none of netd's.
     #[error("network {} of Docker's is not known to netd; remove it with `docker network rm` and create it again", .0.short())]
     UnknownNetwork(NetworkId),
@@ -64,6 +100,11 @@ impl DockerError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownNetwork(_) => ErrorCode::NetworkNotFound,
+            Self::UnknownEndpoint(_) => ErrorCode::ContainerNotFound,
+            Self::EndpointExists(_) => ErrorCode::AlreadyConnected,
+            Self::NetworkOfDocker { .. } => ErrorCode::NetworkInUse,
+            Self::Differs { .. } => ErrorCode::NetworkDiffers,
+            Self::SubnetOf { .. } => ErrorCode::SubnetOverlap,
             Self::Address { .. } => ErrorCode::AddressTaken,
             Self::RangeAlone(_)
             | Self::UnknownPool(_)

@@ -2,10 +2,14 @@
 //! (dockerd) calls it to have networks and addresses of netd (`docker network create -d netd --ipam-driver netd`).
 //!
 //! A thin translation, as [`docker`](super::docker) is the other way round. The protocol is described in libnetwork's
-//! documents remote.md and ipam.md. Reading order: [`router`], [`wire`] (the forms), [`refused`] (errors out), [`ipam`].
+//! documents remote.md and ipam.md. Reading order: [`router`], [`wire`] (the forms), [`refused`] (errors out), [`ipam`],
+//! [`network`] with [`request`] and [`ports`].
 
 mod ipam;
+mod network;
+mod ports;
 mod refused;
+mod request;
 mod wire;
 
 use std::sync::Arc;
@@ -31,6 +35,7 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .route("/Plugin.Activate", post(activate))
         .merge(ipam::methods())
+        .merge(network::methods())
         .fallback(no_such_method)
         .method_not_allowed_fallback(only_post)
         .layer(middleware::from_fn(dressed))
@@ -39,7 +44,7 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
 
 async fn activate() -> axum::Json<Manifest> {
     axum::Json(Manifest {
-        implements: &["IpamDriver"],
+        implements: &["NetworkDriver", "IpamDriver"],
     })
 }
 

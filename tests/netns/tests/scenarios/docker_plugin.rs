@@ -1,7 +1,7 @@
 //! Docker's plugin protocol without an engine: each call in its order, good and bad, and what is left after a crash.
 
 use netns_tests::plugin::{PLUGIN_SOCKET, with_plugin};
-use netns_tests::{Lab, OrFail};
+use netns_tests::{Lab, OrFail, eventually};
 use serde_json::{Value, json};
 
 /// Goes through a table; gives the lines that went otherwise.
@@ -28,7 +28,7 @@ fn wrong(lab: &Lab, line: &str) -> Option<String> {
     let mut words = call.splitn(3, ' ');
     let mut word = || words.next().unwrap_or_default();
     let (status, method, body) = (word(), word(), word());
-    let answer = lab.h1.plugin(method, body);
+    let answer = lab.h1.plugin(method, &with_identities(body));
     let is_right = match serde_json::from_str::<Value>(wanted) {
         Ok(wanted) => serde_json::from_str(&answer.body).ok() == Some(wanted),
         Err(_) => answer
@@ -38,6 +38,123 @@ fn wrong(lab: &Lab, line: &str) -> Option<String> {
     };
     let is_right = is_right && answer.status.to_string() == status;
     (!is_right).then(|| format!("{line}\n     got {} {}", answer.status, answer.body))
+}
+
+/// Writes identities in full.
+fn with_identities(line: &str) -> String {
+    let identities = [("\"NET\"", "a"), ("\"OTHER\"", "b"), ("\"END\"", "e")];
+    identities
+        .into_iter()
+        .fold(line.to_owned(), |line, (word, digit)| {
+            line.replace(word, &format!("\"{}\"", digit.repeat(64)))
+        })
+}
+
+#[test]
+fn networks_and_endpoints_come_and_go() {
+    let lab = Lab::with(with_plugin());
+    let (rules, links) = (lab.h1.all_rules(), lab.h1.link_names());
+    let wrong = play(&lab, include_str!("../tables/docker_plugin_network.txt"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(lab.h1.status()["problems"], json!([]));
+    eventually("all that was made is gone", || {
+        (lab.h1.all_rules() == rules && lab.h1.link_names() == links).then_some(())
+    });
+}
+
+/// Makes a network and an endpoint on it, as an engine does; gives the interface that it is told to take.
+fn endpoint(lab: &Lab) -> String {
+    for (method, body) in [
+        (
+            "CreateNetwork",
+            r#"{"NetworkID":"NET","IPv4Data":[{"Pool":"10.5.0.0/24"}]}"#,
+        ),
+        (
+            "CreateEndpoint",
+            r#"{"NetworkID":"NET","EndpointID":"END","Interface":{"Address":"10.5.0.7/24"}}"#,
+        ),
+        (
+            "ProgramExternalConnectivity",
+            r#"{"EndpointID":"END","Options":{"com.docker.network.portmap":[{"Proto":6,"Port":80,"HostPort":8080}]}}"#,
+        ),
+    ] {
+        let method = format!("NetworkDriver.{method}");
+        let _ = lab.h1.plugin(&method, &with_identities(body)).granted();
+    }
+    let join = with_identities(r#"{"NetworkID":"NET","EndpointID":"END","SandboxKey":"/x"}"#);
+    let told = lab.h1.plugin("NetworkDriver.Join", &join).granted();
+    let name = told["InterfaceName"]["SrcName"].as_str();
+    name.or_fail("interface to take").to_owned()
+}
+
+/// Does with the interface what an engine does: into a namespace, under another name, with the address.
+const TAKE: &str = "ip netns add box && ip link set $1 netns box && ip -n box link set $1 name eth0 && \
+    ip -n box addr add 10.5.0.7/24 dev eth0 && ip -n box link set eth0 up";
+
+#[test]
+fn an_endpoint_stands_wherever_its_interface_is_and_ends_with_it() {
+    let lab = Lab::with(with_plugin());
+    let interface = endpoint(&lab);
+    lab.h1.idle("other", "docker-aaaaaaaaaaaa", &[]);
+    let unmoved = lab
+        .h1
+        .sh(&format!("cat /sys/class/net/{interface}/operstate"))
+        .ok();
+    assert_ne!(
+        unmoved.text(),
+        "up",
+        "nobody answers before the engine took it"
+    );
+    lab.h1.restart();
+    assert_eq!(lab.h1.status()["reconciles"]["repairs"], json!(0));
+    let _ = lab.h1.exec(&["sh", "-c", TAKE, "sh", &interface]).ok();
+    let ping = ["ping", "-c1", "-W5", "10.5.0.7"];
+    let _ = lab.h1.in_container("other", &ping).ok();
+    lab.h1.kill();
+    lab.h1.start();
+    assert_eq!(lab.h1.status()["reconciles"]["repairs"], json!(0));
+    let _ = lab.h1.in_container("other", &ping).ok();
+    let _ = lab.h1.exec(&["ip", "netns", "del", "box"]).ok();
+    eventually("address and port are free", || {
+        let run = [
+            "run",
+            "--network",
+            "docker-aaaaaaaaaaaa",
+            "--ip",
+            "10.5.0.7",
+            "-p",
+            "8080:80",
+            "--",
+            "true",
+        ];
+        lab.h1.net(&run).is_ok().then_some(())
+    });
+    // The engine tells late.
+    for method in ["Leave", "DeleteEndpoint", "DeleteEndpoint"] {
+        let body = with_identities(r#"{"NetworkID":"NET","EndpointID":"END"}"#);
+        let _ = lab
+            .h1
+            .plugin(&format!("NetworkDriver.{method}"), &body)
+            .granted();
+    }
+    assert_eq!(lab.h1.status()["problems"], json!([]));
+}
+
+#[test]
+fn an_end_that_nobody_noticed_is_found_at_the_start() {
+    let lab = Lab::with(with_plugin());
+    let interface = endpoint(&lab);
+    let _ = lab.h1.exec(&["sh", "-c", TAKE, "sh", &interface]).ok();
+    lab.h1.kill();
+    let _ = lab.h1.exec(&["ip", "netns", "del", "box"]).ok();
+    eventually("the end of the interface", || {
+        let links = lab.h1.link_names();
+        (!links.iter().any(|link| link.starts_with("veth"))).then_some(())
+    });
+    lab.h1.start();
+    assert_eq!(lab.h1.net(&["ps", "-q"]).ok().text(), "");
+    assert_eq!(lab.h1.status()["problems"], json!([]));
+    assert!(lab.h1.sh("ss -Hltn sport = :8080").ok().text().is_empty());
 }
 
 #[test]

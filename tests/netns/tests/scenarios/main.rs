@@ -84,6 +84,7 @@ mod obstacles;
 
 mod docker_client;
 mod docker_plugin;
+mod docker_plugin_engine;
 
 mod docker_events;
 
