@@ -19,6 +19,9 @@ use super::attributes::{Attributes, text, u32_at};
 use super::session::{Session, errno};
 use super::sysctl::Ipv6;
 
+/// `IF_OPER_UP` (linux/if.h).
+const OPERATIONAL: u8 = 6;
+
 /// Hairpin mode and isolation among the attributes of a bridge port (linux/if_link.h `IFLA_BRPORT_MODE`,
 /// `IFLA_BRPORT_ISOLATED`).
 const PORT_HAIRPIN: u16 = 4;
@@ -42,6 +45,8 @@ pub(super) struct Link {
     pub(super) mac: Option<Mac>,
     pub(super) mtu_bytes: u32,
     pub(super) up: bool,
+    /// Frames pass (RFC 2863 `ifOperStatus` up).
+    pub(super) operational: bool,
     pub(super) loopback: bool,
     /// `bridge`, `veth` and so on; empty for hardware.
     pub(super) kind: String,
@@ -68,6 +73,7 @@ pub(super) fn read_link(payload: &[u8]) -> Option<Link> {
         mac: None,
         mtu_bytes: 0,
         up: has(flags, libc::IFF_UP),
+        operational: false,
         loopback: has(flags, libc::IFF_LOOPBACK),
         kind: String::new(),
         bridge: None,
@@ -87,6 +93,7 @@ pub(super) fn read_link(payload: &[u8]) -> Option<Link> {
             }
             libc::IFLA_IFALIAS => link.mark = text(value).and_then(|text| text.parse().ok()),
             libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac::from_octets),
+            libc::IFLA_OPERSTATE => link.operational = value.first() == Some(&OPERATIONAL),
             libc::IFLA_MTU => link.mtu_bytes = u32_at(value, 0)?,
             libc::IFLA_MASTER => link.bridge = u32_at(value, 0),
             libc::IFLA_LINK => link.peer = u32_at(value, 0),

@@ -142,6 +142,30 @@ fn a_wish_comes_true_once_and_is_seen_so_by_iproute2() {
     });
 }
 
+/// Whether frames pass by an interface of the host, as the kernel has it at this moment. Read from the list of all: asked for one link,
+/// newer kernels see to it first.
+fn is_operational(linux: &Linux, interface: &str) -> bool {
+    let all = crate::linux::links::all(&mut linux.home.session()).unwrap();
+    let mut named = all.iter().filter(|link| link.name == name(interface));
+    named.next().unwrap().operational
+}
+
+/// Or the first packet of a container would be lost, and asked for again only after a second (RFC 4861, arp(7)).
+#[test]
+fn frames_pass_as_soon_as_a_container_is_attached() {
+    in_new_namespace(|linux| {
+        for round in 0..50 {
+            let bare = Bare::make();
+            let netns = linux.adopt(bare.handle()).unwrap().netns;
+            let wish = wish(netns);
+            let ops = diff(&wish, &linux.observe(&wish).unwrap(), instance());
+            linux.apply(&ops).unwrap();
+            assert!(is_operational(&linux, "veth1"), "round {round}");
+            linux.release(netns);
+        }
+    });
+}
+
 #[test]
 fn what_was_changed_or_stolen_is_seen_and_mended() {
     in_new_namespace(|linux| {
