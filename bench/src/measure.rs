@@ -21,6 +21,14 @@ pub enum Measure {
     AttachNth,
     /// Detach the Nth container of a network.
     DetachNth,
+    /// Attach the Nth container of a network by whole processes.
+    PluginAdd,
+    /// Detach it by whole processes.
+    PluginDel,
+    /// Attach the Nth container of a network, with a hundred ports, by whole processes.
+    PluginAddPorts,
+    /// Detach it by whole processes.
+    PluginDelPorts,
     /// Attaches a second, by number of callers.
     Parallel,
     /// Attach with one port, by number of ports that others have published.
@@ -144,6 +152,30 @@ impl Measure {
                 "ms",
                 Some("N"),
             ),
+            Self::PluginAdd => (
+                "plugin-add",
+                "ADD of the Nth container, whole processes",
+                "ms",
+                Some("N"),
+            ),
+            Self::PluginDel => (
+                "plugin-del",
+                "DEL of the Nth container, whole processes",
+                "ms",
+                Some("N"),
+            ),
+            Self::PluginAddPorts => (
+                "plugin-add-ports",
+                "ADD of the Nth container with 100 ports, whole processes",
+                "ms",
+                Some("N"),
+            ),
+            Self::PluginDelPorts => (
+                "plugin-del-ports",
+                "DEL of the Nth container with 100 ports, whole processes",
+                "ms",
+                Some("N"),
+            ),
             Self::Parallel => (
                 "parallel",
                 "Attaches by several callers",
@@ -261,6 +293,15 @@ impl Measure {
             Self::DetachPorts => "Until it is acknowledged.",
             Self::AttachNth => "N - 1 containers are on the network already.",
             Self::DetachNth => "Until it is acknowledged.",
+            Self::PluginAdd => {
+                "From the start of the first process to the end of the last, as a runtime calls them: `netd-cni` with either firewall \
+                 of netd, `netavark setup`, and the plugins bridge with host-local, portmap and firewall of the CNI project. N - 1 \
+                 containers are on the network already. When it has ended, the container is reachable as it was promised."
+            }
+            Self::PluginDel | Self::PluginDelPorts => "As above; `netavark teardown`.",
+            Self::PluginAddPorts => {
+                "As above; a hundred ports are published, each by itself. The N - 1 others publish none."
+            }
             Self::Parallel => {
                 "Containers with fresh namespaces, each caller with a connection of its own."
             }

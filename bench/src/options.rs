@@ -6,6 +6,11 @@ use clap::Parser;
 
 use crate::measures::Effort;
 
+/// The groups of measurements.
+const GROUPS: [&str; 9] = [
+    "steps", "parallel", "crowd", "plugins", "flows", "beside", "names", "daemon", "scale",
+];
+
 /// Measures netd beside bare netlink and other engines, everything in namespaces of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Parser)]
 #[command(name = "cargo xtask bench", disable_version_flag = true)]
@@ -22,6 +27,9 @@ pub struct Options {
     /// With many networks too: 1,000 of ten containers, which needs some 6 GiB and a quarter of an hour more
     #[arg(long)]
     pub scale: bool,
+    /// Only this group of measurements, and others given likewise
+    #[arg(long, value_name = "GROUP", value_parser = GROUPS)]
+    pub only: Vec<String>,
     /// Another Docker engine
     #[arg(long, value_name = "PATH")]
     pub dockerd: Option<PathBuf>,
@@ -50,6 +58,12 @@ impl Options {
             &self.cni_bin_dir,
         ];
         self.peers || named.iter().any(|path| path.is_some())
+    }
+
+    /// Whether a group of measurements is made.
+    #[must_use]
+    pub fn has(&self, group: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == group)
     }
 
     /// How much is done.
@@ -86,5 +100,10 @@ mod tests {
         let scaled = parse(&["--quick", "--scale"]).unwrap();
         assert_eq!((scaled.few, scaled.networks), (7, Effort::SCALE));
         assert!(parse(&["--fast"]).is_err());
+        assert!(parse(&["--only", "lunch"]).is_err());
+        let only = Options::try_parse_from(["bench", "--only", "plugins", "--only", "flows"]);
+        let only = only.unwrap();
+        assert!(only.has("plugins") && only.has("flows") && !only.has("steps"));
+        assert!(GROUPS.iter().all(|group| Options::default().has(group)));
     }
 }

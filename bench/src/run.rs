@@ -15,7 +15,9 @@ use crate::lanes::netavark::Netavark;
 use crate::lanes::netd::{Backend, Netd};
 use crate::lanes::netd_cni::NetdCni;
 use crate::measure::Measure;
-use crate::measures::{Effort, beside, crowd, daemon, flows, names, parallel, ports, scale, steps};
+use crate::measures::{
+    Effort, beside, crowd, daemon, flows, names, parallel, plugins, ports, scale, steps,
+};
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::results::Results;
@@ -45,7 +47,10 @@ pub fn run(options: &Options, mut save: impl FnMut(&Facts, &Results) -> Result<(
     }
     let start = Instant::now();
     let mut results = Results::default();
-    for group in Group::ALL {
+    for group in Group::ALL
+        .into_iter()
+        .filter(|group| options.has(group.word()))
+    {
         say(&format!(
             "{:>4} s: {}",
             start.elapsed().as_secs(),
@@ -71,6 +76,7 @@ enum Group {
     Steps,
     Parallel,
     Crowd,
+    Plugins,
     Flows,
     Beside,
     Names,
@@ -79,10 +85,11 @@ enum Group {
 }
 
 impl Group {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Steps,
         Self::Parallel,
         Self::Crowd,
+        Self::Plugins,
         Self::Flows,
         Self::Beside,
         Self::Names,
@@ -90,11 +97,27 @@ impl Group {
         Self::Scale,
     ];
 
+    /// What it is called on the command line.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Parallel => "parallel",
+            Self::Crowd => "crowd",
+            Self::Plugins => "plugins",
+            Self::Flows => "flows",
+            Self::Beside => "beside",
+            Self::Names => "names",
+            Self::Daemon => "daemon",
+            Self::Scale => "scale",
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Steps => "attach, detach, create, remove, ports",
             Self::Parallel => "several callers",
             Self::Crowd => "many containers",
+            Self::Plugins => "plugins as processes",
             Self::Flows => "established connections",
             Self::Beside => "many published ports",
             Self::Names => "names",
@@ -108,17 +131,21 @@ impl Group {
         field: &mut Field<'_>,
         (effort, results): (&Effort, &mut Results),
     ) -> Result<()> {
-        let mut lanes = field.lanes()?;
+        let mut lanes = match self {
+            Self::Plugins => field.plugins()?,
+            _ => field.lanes()?,
+        };
         match self {
             Self::Steps => {
                 let own = lanes.len().min(OWN);
                 lanes.insert(own, Box::new(Cli::new()?));
-                lanes.insert(own + 1, Box::new(NetdCni::new()?));
+                lanes.insert(own + 1, Box::new(NetdCni::new(Backend::Nftables)?));
                 steps::run(&mut lanes, effort, results);
                 ports::run(&mut lanes, effort, results);
             }
             Self::Parallel => parallel::run(&mut lanes, effort, results),
             Self::Crowd => crowd::run(&mut lanes, effort, results),
+            Self::Plugins => plugins::run(&mut lanes, effort, results),
             Self::Flows => flows::run(&mut lanes, effort, results),
             Self::Beside => beside::run(&mut lanes, effort, results),
             // These have daemons of their own.
@@ -138,8 +165,25 @@ impl Field<'_> {
             Box::new(Netd::new(Backend::Nftables)?),
             Box::new(Netd::new(Backend::Iptables)?),
         ];
+        lanes.extend(self.of_peers(&["docker", "netavark", "cni"]));
+        Ok(lanes)
+    }
+
+    /// Those who are a process for each step.
+    fn plugins(&mut self) -> Result<Vec<Box<dyn Lane>>> {
+        let mut lanes: Vec<Box<dyn Lane>> = vec![
+            Box::new(NetdCni::new(Backend::Nftables)?),
+            Box::new(NetdCni::new(Backend::Iptables)?),
+        ];
+        lanes.extend(self.of_peers(&["netavark", "cni"]));
+        Ok(lanes)
+    }
+
+    /// The lanes of these peers, as far as they can be set up.
+    fn of_peers(&mut self, wanted: &[&str]) -> Vec<Box<dyn Lane>> {
+        let mut lanes = Vec::new();
         let Some(peers) = self.peers else {
-            return Ok(lanes);
+            return lanes;
         };
         type Made = Result<Box<dyn Lane>>;
         let made: [(&'static str, &dyn Fn() -> Made); 3] = [
@@ -165,7 +209,7 @@ impl Field<'_> {
                 Ok(Box::new(Cni::new(peers.engine(folder))?))
             }),
         ];
-        for (name, make) in made {
+        for (name, make) in made.into_iter().filter(|(name, _)| wanted.contains(name)) {
             match guard(make) {
                 Ok(lane) => lanes.push(lane),
                 Err(error) if !self.missing.iter().any(|(known, _)| *known == name) => {
@@ -174,7 +218,7 @@ impl Field<'_> {
                 Err(_) => {}
             }
         }
-        Ok(lanes)
+        lanes
     }
 }
 

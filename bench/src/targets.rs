@@ -1,5 +1,7 @@
 //! What the figures shall be, and whether they are. Pure.
 
+mod plugins;
+
 use crate::lanes::netd::Backend;
 use crate::measure::{Better, Measure};
 use crate::results::Results;
@@ -142,6 +144,7 @@ pub fn render(results: &Results) -> String {
 fn rows(of: &Of<'_>, backend: Backend) -> Vec<Row> {
     let mut rows = steps(of);
     rows.extend(scale(of, backend));
+    rows.extend(plugins::rows(of, backend));
     rows.extend(daemon(of));
     if backend == Backend::Nftables {
         rows.extend(names(of));

@@ -11,9 +11,10 @@ use super::netd::{Backend, Netd, network_name};
 use super::{HOME, INSIDE, Join, Lane};
 use crate::ground::{Entrance, Ground};
 
-/// `netd-cni` against a netd with nftables.
+/// `netd-cni` against a netd with one firewall backend.
 #[derive(Debug)]
 pub struct NetdCni {
+    name: &'static str,
     netd: Netd,
     plugin: Plugin,
 }
@@ -24,18 +25,28 @@ struct Plugin {
     program: String,
 }
 
+/// What the lane is called.
+#[must_use]
+pub fn name(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Nftables => "netd-cni",
+        Backend::Iptables => "netd-cni-iptables",
+    }
+}
+
 impl NetdCni {
     /// A laboratory with a running netd.
     ///
     /// # Errors
     /// When netd cannot be set up.
-    pub fn new() -> Result<Self> {
-        let mut netd = Netd::new(Backend::Nftables)?;
+    pub fn new(backend: Backend) -> Result<Self> {
+        let mut netd = Netd::new(backend)?;
         let plugin = Plugin {
             entrance: netd.ground().entrance()?,
             program: program("netd-cni"),
         };
-        Ok(Self { netd, plugin })
+        let name = name(backend);
+        Ok(Self { name, netd, plugin })
     }
 }
 
@@ -74,7 +85,7 @@ fn list(join: &Join) -> Value {
 
 impl Lane for NetdCni {
     fn name(&self) -> &str {
-        "netd-cni"
+        self.name
     }
 
     fn ground(&mut self) -> &mut Ground {

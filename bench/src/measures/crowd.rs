@@ -43,6 +43,11 @@ fn fill(lane: &mut dyn Lane, filled: &mut usize, size: usize) -> Result<()> {
         "not tried: setting up more than {} containers takes too long",
         lane.room()
     );
+    fill_up(lane, filled, size)
+}
+
+/// The same whatever the lane has room for.
+pub(super) fn fill_up(lane: &mut dyn Lane, filled: &mut usize, size: usize) -> Result<()> {
     let missing = (size - 1).saturating_sub(*filled);
     lane.ground().prepare(missing + 1);
     for _ in 0..missing {

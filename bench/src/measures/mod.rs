@@ -1,6 +1,6 @@
 //! The measurements. Each takes the lanes, lets them take turns, and notes what they needed.
 //!
-//! Reading order: [`steps`], [`ports`], [`crowd`], [`parallel`], [`beside`], [`flows`], [`names`], [`daemon`],
+//! Reading order: [`steps`], [`ports`], [`crowd`], [`plugins`], [`parallel`], [`beside`], [`flows`], [`names`], [`daemon`],
 //! [`scale`].
 
 pub mod steps;
@@ -8,6 +8,8 @@ pub mod steps;
 pub mod ports;
 
 pub mod crowd;
+
+pub mod plugins;
 
 pub mod parallel;
 
@@ -40,6 +42,8 @@ pub struct Effort {
     pub ports: &'static [u16],
     /// Numbers of containers on a network.
     pub crowd: &'static [usize],
+    /// Numbers of containers on a network of plugins.
+    pub plugins: &'static [usize],
     /// Containers that several callers connect.
     pub parallel: usize,
     /// Numbers of ports that others have published.
@@ -66,6 +70,7 @@ impl Effort {
         few: 10,
         ports: &[0, 1, 10, 100, 1000],
         crowd: &[1, 10, 100, 300, 1000],
+        plugins: &[1, 500],
         parallel: 200,
         beside: &[1, 100, 1000, 10_000],
         restart: &[0, 100, 1000],
@@ -91,6 +96,7 @@ impl Effort {
         few: 2,
         ports: &[0, 3],
         crowd: &[1, 3],
+        plugins: &[1, 3],
         parallel: 8,
         beside: &[1, 20],
         restart: &[2],
