@@ -20,7 +20,7 @@ mod host;
 mod program;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 
 use netd_model::container::Anchor;
 use netd_model::desired::KernelState;
@@ -232,6 +232,17 @@ pub trait Kernel: Send + Sync + 'static {
             .collect()
     }
 
+    /// Opens sockets of both protocols at an address that a bridge of the host has, on port 53. Only what comes in by that
+    /// bridge reaches them (socket(7), SO_BINDTODEVICE).
+    ///
+    /// # Errors
+    /// [`KernelError`] when the address is not there, or another resolver has the port.
+    fn open_gateway_resolver(
+        &self,
+        bridge: &IfName,
+        address: Ipv4Addr,
+    ) -> Result<ResolverSockets, KernelError>;
+
     /// Starts to tell of changes that others made; those that this daemon made may be told as well, for the kernel
     /// does not say whose a change was. The sender is dropped when the kernel can tell no more.
     ///
@@ -265,9 +276,9 @@ pub struct LocalListener {
 /// Open sockets of the embedded resolver, non-blocking.
 #[derive(Debug)]
 pub struct ResolverSockets {
-    /// Bound to 127.0.0.11 and [`ResolverSockets::port`].
+    /// Bound to 127.0.0.11, or a gateway's address, and [`ResolverSockets::port`].
     pub udp: UdpSocket,
-    /// Listening on 127.0.0.11 and [`ResolverSockets::port`].
+    /// Listening there as well.
     pub tcp: TcpListener,
     /// The port of both.
     pub port: u16,

@@ -204,6 +204,26 @@ impl Kernel for FakeKernel {
         })
     }
 
+    fn open_gateway_resolver(
+        &self,
+        bridge: &IfName,
+        address: Ipv4Addr,
+    ) -> Result<ResolverSockets, KernelError> {
+        let has_bridge = |machine: &mut Machine| {
+            machine
+                .reach(None)
+                .map(|host| host.links.contains_key(bridge))
+        };
+        let refuse = |source| KernelError::Os {
+            action: format!("answer names at {address} port 53 of {bridge}"),
+            source,
+        };
+        match self.0.change(has_bridge)?? {
+            true => bind_anywhere().map_err(refuse),
+            false => Err(refuse(std::io::Error::from(nix::errno::Errno::ENODEV))),
+        }
+    }
+
     fn watch(&self, tell: Box<dyn Fn(KernelEvent) + Send + Sync>) -> Result<(), KernelError> {
         let tell = Arc::from(tell);
         Ok(self

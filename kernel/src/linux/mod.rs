@@ -39,7 +39,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use netd_model::desired::{KernelState, Sysctl};
@@ -260,6 +260,15 @@ impl Kernel for Linux {
         namespace::travel(wanted, |(netns, preferred)| {
             self.open_resolver(*netns, *preferred)
         })
+    }
+
+    fn open_gateway_resolver(
+        &self,
+        bridge: &IfName,
+        address: Ipv4Addr,
+    ) -> Result<ResolverSockets, KernelError> {
+        let action = || format!("answer names at {address} port 53 of {bridge}");
+        resolver::open_at(bridge, address).map_err(|error| refused(action())(error))
     }
 
     fn watch(&self, tell: Box<dyn Fn(KernelEvent) + Send + Sync>) -> Result<(), KernelError> {

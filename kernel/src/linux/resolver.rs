@@ -13,6 +13,8 @@ use crate::ResolverSockets;
 
 /// Where containers find their resolver: Docker's choice, which programs have come to know.
 pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+/// Where resolvers are asked (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
 /// How many ports are tried until one is free for both protocols.
 const TRIES: usize = 64;
 /// Waiting TCP queries; more are dropped and tried again by their senders.
@@ -37,7 +39,11 @@ impl Unbound {
 
     /// Binds both to one port; 0 lets the kernel choose.
     fn bind(self, port: u16) -> io::Result<ResolverSockets> {
-        let at = |port| SocketAddr::from((ADDRESS, port)).into();
+        self.bind_at(ADDRESS, port)
+    }
+
+    fn bind_at(self, address: Ipv4Addr, port: u16) -> io::Result<ResolverSockets> {
+        let at = |port| SocketAddr::from((address, port)).into();
         self.udp.bind(&at(port))?;
         let bound = self.udp.local_addr()?.as_socket();
         let port = bound.map_or(port, |address| address.port());
@@ -51,6 +57,15 @@ impl Unbound {
             port,
         })
     }
+}
+
+/// Opens both sockets at a gateway's address, in the namespace of the calling thread.
+pub(super) fn open_at(bridge: &IfName, address: Ipv4Addr) -> io::Result<ResolverSockets> {
+    let unbound = Unbound::open()?;
+    for socket in [&unbound.udp, &unbound.tcp] {
+        socket.bind_device(Some(bridge.as_str().as_bytes()))?;
+    }
+    unbound.bind_at(address, DNS_PORT)
 }
 
 /// Opens both sockets inside, on `preferred` if that is free.

@@ -132,6 +132,7 @@ const KEYS: &[&str] = &[
     "socket",
     "group",
     "docker-plugin",
+    "docker-socket",
     "log-format",
     "log-level",
     "firewall-backend",

@@ -97,6 +97,9 @@ pub struct Options {
     /// /run/docker/plugins/netd.sock]
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_PLUGIN)]
     pub docker_plugin: Option<PathBuf>,
+    /// Socket on which Docker's engine is asked what its containers are called, if it is served [default: /run/docker.sock]
+    #[arg(long, value_name = "PATH")]
+    pub docker_socket: Option<PathBuf>,
     /// Form of the log lines
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -148,6 +151,7 @@ impl Options {
             socket: self.socket.or(file.socket),
             group: self.group.or(file.group),
             docker_plugin: self.docker_plugin.or(file.docker_plugin),
+            docker_socket: self.docker_socket.or(file.docker_socket),
             log_format: self.log_format.or(file.log_format),
             log_level: self.log_level.or(file.log_level),
             firewall_backend: self.firewall_backend.or(file.firewall_backend),

@@ -69,6 +69,8 @@ pub struct Settings {
     pub group: Option<String>,
     /// The socket to serve Docker's engine on, if at all.
     pub docker_plugin: Option<PathBuf>,
+    /// The socket of the engine that is served, to ask it what its containers are called.
+    pub docker_socket: Option<PathBuf>,
     /// Form of the log lines.
     pub log_format: LogFormat,
     /// Least level that is logged.
@@ -212,6 +214,10 @@ impl Settings {
                 .socket
                 .unwrap_or_else(|| PathBuf::from(netd_api::DEFAULT_SOCKET)),
             group: options.group,
+            docker_socket: options.docker_plugin.as_ref().map(|_| {
+                let usual = || PathBuf::from("/run/docker.sock");
+                options.docker_socket.unwrap_or_else(usual)
+            }),
             docker_plugin: options.docker_plugin,
             log_format: options.log_format.unwrap_or_default(),
             log_level,

@@ -68,7 +68,9 @@ pub use containers::NewContainer;
 pub use detach::Absent;
 pub use ending::Ending;
 pub use error::{AskedError, DockerError, EngineError, RuntimeError, WayError};
-pub use plugin::{AddressAsked, EndpointAsked, HandedOver, NetworkAsked, PoolAsked, PoolGranted};
+pub use plugin::{
+    AddressAsked, DockerNames, EndpointAsked, HandedOver, NetworkAsked, PoolAsked, PoolGranted,
+};
 pub use start::Ground;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,9 +2,10 @@
 //!
 //! Called inside ledger turns, so that the resolver's snapshots follow each other as the changes did.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netd_dns::{
     Directory, Forwarding, HostEntry, NetworkZone, Resolver, ResolverOptions, Upstreams, View,
@@ -28,6 +29,8 @@ pub(super) struct Names {
     directory: Arc<Directory>,
     resolver: Resolver,
     defaults: DnsSettings,
+    /// Networks whose names are answered at their gateways, too.
+    gateways: Mutex<BTreeSet<NetworkId>>,
 }
 
 impl Names {
@@ -47,6 +50,7 @@ impl Names {
             directory,
             resolver,
             defaults,
+            gateways: Mutex::default(),
         })
     }
 
@@ -110,15 +114,9 @@ impl Names {
         ];
         let servers = servers.into_iter().find(|servers| !servers.is_empty());
         let servers = servers.unwrap_or_default();
-        let forwarding = if sealed {
-            Forwarding::Refuse
-        } else if servers.is_empty() {
-            Forwarding::To(Upstreams::Host)
-        } else {
-            let servers = servers
-                .iter()
-                .map(|server| SocketAddr::new(*server, DNS_PORT));
-            Forwarding::To(Upstreams::Listed(servers.collect()))
+        let forwarding = match sealed {
+            true => Forwarding::Refuse,
+            false => forwarding_to(servers),
         };
         let networks = networks
             .iter()
@@ -161,10 +159,78 @@ impl Names {
         self.resolver.stop(netns).await;
     }
 
+    /// Answers names of a network on sockets at its gateway.
+    ///
+    /// # Errors
+    /// [`EngineError::Names`] when the sockets cannot be used.
+    pub(super) fn serve_gateway(
+        &self,
+        state: &State,
+        id: NetworkId,
+        sockets: ResolverSockets,
+    ) -> Result<(), EngineError> {
+        let Some(network) = state.network(id) else {
+            return Ok(());
+        };
+        let servers = match network.dns_servers.is_empty() {
+            true => &self.defaults.servers,
+            false => &network.dns_servers,
+        };
+        let view = View {
+            networks: vec![id],
+            forwarding: match network.policy.internal {
+                true => Forwarding::Refuse,
+                false => forwarding_to(servers),
+            },
+        };
+        self.resolver
+            .serve(gateway_key(id), sockets.udp, sockets.tcp, view)
+            .map_err(|error| EngineError::Names(error.to_string()))?;
+        self.gateways().insert(id);
+        Ok(())
+    }
+
+    /// True if names are answered at the gateway of a network.
+    pub(super) fn serves_gateway(&self, network: NetworkId) -> bool {
+        self.resolver.serves(gateway_key(network))
+    }
+
+    /// Stops to answer names at all gateways but those of `wanted`.
+    pub(super) async fn keep_gateways(&self, wanted: &BTreeSet<NetworkId>) {
+        let surplus: Vec<NetworkId> = self.gateways().difference(wanted).copied().collect();
+        for network in surplus {
+            self.resolver.stop(gateway_key(network)).await;
+            self.gateways().remove(&network);
+        }
+    }
+
+    fn gateways(&self) -> MutexGuard<'_, BTreeSet<NetworkId>> {
+        self.gateways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counters for people.
     #[must_use]
     pub(super) fn stats(&self) -> netd_dns::Stats {
         self.resolver.stats()
+    }
+}
+
+fn forwarding_to(servers: &[IpAddr]) -> Forwarding {
+    if servers.is_empty() {
+        return Forwarding::To(Upstreams::Host);
+    }
+    let servers = servers
+        .iter()
+        .map(|server| SocketAddr::new(*server, DNS_PORT));
+    Forwarding::To(Upstreams::Listed(servers.collect()))
+}
+
+/// What stands for the gateway of a network among sandboxes: no namespace is on the device 0.
+fn gateway_key(network: NetworkId) -> NetnsId {
+    let bytes = network.as_bytes().iter().take(8);
+    NetnsId {
+        dev: 0,
+        inode: bytes.fold(0, |number, byte| (number << 8) | u64::from(*byte)),
     }
 }
 

@@ -53,6 +53,7 @@ impl Engine {
         warn_of(&outcome.drift);
         if outcome.repairs > 0 {
             self.tell_repair(outcome.repairs);
+            self.renew_gateways().await;
         }
         Ok(outcome.repairs + outcome.finished)
     }

@@ -95,6 +95,7 @@ impl Engine {
             }
         }
         problems.extend(unwritten?);
+        self.see_to_gateways().await;
         self.set_problems(problems);
         Ok(())
     }

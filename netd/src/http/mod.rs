@@ -171,6 +171,7 @@ pub async fn serve(listener: UnixListener, engine: Arc<Engine>, end: watch::Rece
 
 /// Serves a Docker engine by its plugin protocol, as [`serve`] does others.
 pub async fn serve_docker(listener: UnixListener, engine: Arc<Engine>, end: watch::Receiver<bool>) {
+    plugin::catch_up(&engine).await;
     answer_all(listener, plugin::router(engine), end).await;
 }
 

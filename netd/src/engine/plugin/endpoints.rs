@@ -156,7 +156,7 @@ impl Engine {
 
 fn new_container(asked: &EndpointAsked) -> Result<NewContainer, EngineError> {
     // What the engine calls the container is learnt once it has joined.
-    let name = format!("docker-{}", asked.id.short());
+    let name = name_of(asked.id);
     // The inner end stands on the host for a moment, where its name must be nobody else's.
     let digits: String = asked.id.to_string().chars().take(10).collect();
     let inside = IfName::new(&format!("netd-{digits}"))?;
@@ -178,8 +178,16 @@ fn new_container(asked: &EndpointAsked) -> Result<NewContainer, EngineError> {
     })
 }
 
+/// The name of a container of which only its identity is known.
+pub(super) fn name_of(id: ContainerId) -> String {
+    format!("docker-{}", id.short())
+}
+
 /// A container of a Docker engine with its place.
-fn of_docker(state: &State, id: ContainerId) -> Option<(&Arc<Container>, Arc<Endpoint>)> {
+pub(super) fn of_docker(
+    state: &State,
+    id: ContainerId,
+) -> Option<(&Arc<Container>, Arc<Endpoint>)> {
     let container = state.container(id)?;
     let is_dockers = container.namespace == NamespaceMode::Docker;
     let endpoint = state.endpoints_of(id).into_iter().next();

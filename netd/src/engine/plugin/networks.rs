@@ -38,6 +38,12 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] says what is in the way; nothing is left then.
     pub async fn create_docker_network(&self, asked: NetworkAsked) -> Result<(), EngineError> {
+        self.make_docker_network(asked).await?;
+        self.see_to_gateways().await;
+        Ok(())
+    }
+
+    async fn make_docker_network(&self, asked: NetworkAsked) -> Result<(), EngineError> {
         // One after another, so that two engines that name one network make it once.
         let _one = self.describing.lock().await;
         let wish = asked.clone();
@@ -70,6 +76,12 @@ impl Engine {
     /// # Errors
     /// What could not be undone now, which stays recorded and is tried again.
     pub async fn delete_docker_network(&self, id: NetworkId) -> Result<(), EngineError> {
+        let deleted = self.unmake_docker_network(id).await;
+        self.see_to_gateways().await;
+        deleted
+    }
+
+    async fn unmake_docker_network(&self, id: NetworkId) -> Result<(), EngineError> {
         let known = self.look(move |state| state.docker_network(id)).await?;
         let Some(known) = known else {
             return Ok(());

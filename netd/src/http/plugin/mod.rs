@@ -3,8 +3,9 @@
 //!
 //! A thin translation, as [`docker`](super::docker) is the other way round. The protocol is described in libnetwork's
 //! documents remote.md and ipam.md. Reading order: [`router`], [`wire`] (the forms), [`refused`] (errors out), [`ipam`],
-//! [`network`] with [`request`] and [`ports`].
+//! [`network`] with [`request`] and [`ports`], [`inquiry`].
 
+mod inquiry;
 mod ipam;
 mod network;
 mod ports;
@@ -29,6 +30,13 @@ use crate::engine::Engine;
 /// Form of what is answered, as the first version of the protocol has it, and the second, which differs by name only.
 const VERSION_1_1: &str = "application/vnd.docker.plugins.v1.1+json";
 const VERSION_1_2: &str = "application/vnd.docker.plugins.v1.2+json";
+
+/// Asks the engine for the names of containers that joined when nobody could ask.
+pub(super) async fn catch_up(engine: &Arc<Engine>) {
+    for (network, endpoint) in engine.nameless_docker_endpoints().await.unwrap_or_default() {
+        inquiry::ask_for_names(engine, network, endpoint);
+    }
+}
 
 /// All methods.
 pub(super) fn router(engine: Arc<Engine>) -> Router {

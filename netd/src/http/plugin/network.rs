@@ -9,13 +9,14 @@ use axum::routing::post;
 use axum::{Json, Router};
 use netd_model::{ContainerId, NetworkId};
 
+use super::inquiry::ask_for_names;
 use super::ports::published;
 use super::refused::{Asked, Refused, whole};
 use super::request::network_asked;
 use super::wire::{
     Allocated, Capabilities, Done, EndpointAnswer, EndpointName, EndpointRequest, Interface,
-    InterfaceName, JoinAnswer, NetworkName, NetworkRequest, OperationalInfo, PortsRequest,
-    optional, parsed,
+    InterfaceName, JoinAnswer, JoinRequest, NetworkName, NetworkRequest, OperationalInfo,
+    PortsRequest, optional, parsed,
 };
 use crate::engine::{EndpointAsked, Engine, HandedOver};
 
@@ -156,10 +157,12 @@ async fn delete_endpoint(
 
 async fn join(
     Shared(engine): Shared<Arc<Engine>>,
-    Asked(request): Asked<EndpointName>,
+    Asked(request): Asked<JoinRequest>,
 ) -> Result<Json<JoinAnswer>, Refused> {
+    let network: NetworkId = parsed("NetworkID", &request.network_id)?;
     let id: ContainerId = parsed("EndpointID", &request.endpoint_id)?;
-    let there = whole(async move { engine.docker_endpoint(id).await }).await?;
+    let there = engine.docker_endpoint(id).await?;
+    ask_for_names(&engine, network, id);
     let gateway = |is_v4: bool| {
         let mut gateways = there.gateways.iter();
         let gateway = gateways.find(|gateway: &&IpAddr| gateway.is_ipv4() == is_v4);

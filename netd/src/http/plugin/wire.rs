@@ -188,6 +188,15 @@ pub(super) struct OperationalInfo {
     pub(super) value: BTreeMap<&'static str, String>,
 }
 
+/// `NetworkDriver.Join`.
+#[derive(Debug, Deserialize)]
+pub(super) struct JoinRequest {
+    #[serde(rename = "NetworkID")]
+    pub(super) network_id: String,
+    #[serde(rename = "EndpointID")]
+    pub(super) endpoint_id: String,
+}
+
 /// Answer to `NetworkDriver.Join`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -302,3 +302,78 @@ fn an_engine_that_was_killed_comes_back_to_its_networks() {
     docker(&lab, "network rm app");
     nothing_is_left(&lab);
 }
+
+/// Asks until the answer is there: the engine is asked for a name after its container has joined.
+fn resolves(ask: impl Fn() -> netns_tests::Ran, address: &str) {
+    let _ = eventually(&format!("an answer with {address}"), || {
+        let ran = ask();
+        ran.stdout.contains(address).then_some(ran)
+    });
+}
+
+#[test]
+fn names_lead_from_docker_to_others_and_back() {
+    let lab = DockerLab::with(with_plugin());
+    docker(&lab, CREATE);
+    lab.h1.idle("other", "app", &["--alias", "store"]);
+    let (other, dns) = (lab.h1.address_of("other", "app"), ["--dns", "10.5.0.1"]);
+    lab.container(
+        "web",
+        "app",
+        &[&dns[..], &["--network-alias", "www", "--hostname", "box"]].concat(),
+    );
+    let web = shown(&lab, "web", "app");
+    // The others know it by all its names, and so does `net`.
+    for name in ["web", "www", "box"] {
+        let ask = || lab.h1.in_container("other", &["getent", "hosts", name]);
+        resolves(ask, &web);
+    }
+    let _ = lab
+        .h1
+        .in_container("other", &["ping", "-c1", "-W5", "web"])
+        .ok();
+    assert!(lab.h1.net(&["ps"]).ok().stdout.contains("web"));
+    // It knows the others by the gateway, its own kind by the engine, and what is outside by both.
+    for name in ["other", "store"] {
+        let _ = lab.in_docker("web", &["ping", "-c1", "-W5", name]).ok();
+    }
+    let ran = lab.in_docker("web", &["nslookup", "other"]);
+    assert!(ran.stdout.contains(&other), "{ran}");
+    lab.h1.restart();
+    let _ = lab.in_docker("web", &["ping", "-c1", "-W5", "other"]).ok();
+    let _ = lab
+        .h1
+        .in_container("other", &["ping", "-c1", "-W5", "www"])
+        .ok();
+    let listens = || lab.h1.sh("ss -Hlun sport = :53").ok().text().to_owned();
+    assert!(
+        listens().contains("10.5.0.1%"),
+        "on its bridge alone: {}",
+        listens()
+    );
+    docker(&lab, "rm -f web");
+    let gone = lab.h1.in_container("other", &["getent", "hosts", "web"]);
+    assert!(!gone.is_ok(), "{gone}");
+    let _ = lab.h1.net(&["stop", "other"]).ok();
+    docker(&lab, "network rm app");
+    assert_eq!(listens(), "");
+    nothing_is_left(&lab);
+}
+
+#[test]
+fn a_name_that_another_has_is_shared() {
+    let lab = DockerLab::with(with_plugin());
+    docker(&lab, CREATE);
+    lab.h1.idle("web", "app", &[]);
+    lab.container("web", "app", &[]);
+    let web = shown(&lab, "web", "app");
+    lab.h1.idle("asker", "app", &[]);
+    let both = [web, lab.h1.address_of("web", "app")];
+    eventually("both addresses under one name", || {
+        let ran = lab.h1.in_container("asker", &["getent", "ahostsv4", "web"]);
+        both.iter()
+            .all(|address| ran.stdout.contains(address.as_str()))
+            .then_some(())
+    });
+    docker(&lab, "rm -f web");
+}
