@@ -41,6 +41,8 @@ pub struct Wish {
     pub routes: Vec<ContainerRoute>,
     /// Name of the runtime's network configuration that it comes by.
     pub joined_as: Option<RuntimeId>,
+    /// Refuse it if the container is on the network already, even if all is as wished.
+    pub anew: bool,
 }
 
 /// An attach that nobody is in the way of.

@@ -126,7 +126,8 @@ fn already(
     // Whoever has no key of his own asks for no other than there is.
     let has_key = wish.joined_as.is_none() || wish.joined_as == present.joined_as;
     let has_rest = wish.aliases == present.aliases && wish.routes == present.routes;
-    if has_ips && has_mac && has_ports && has_options && has_key && has_rest {
+    let is_same = has_ips && has_mac && has_ports && has_options && has_key && has_rest;
+    if is_same && !wish.anew {
         return Ok(Intent::Already(Arc::clone(present)));
     }
     let addresses: Vec<String> = present

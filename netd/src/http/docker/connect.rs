@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use netd_model::{Alias, Endpoint, LinkLocal, Mac, Phase};
+use netd_model::{Alias, LinkLocal, Mac};
 
 use super::create::said;
 use super::given::{Json, Word};
@@ -26,19 +26,8 @@ pub(super) async fn connect(
     let container = container_of(&app, &request.container.unwrap_or_default()).await?;
     let wish = wish(request.endpoint_config.unwrap_or_default())?;
     let between = (container.id, network.id);
-    let present = app.engine.look(move |state| {
-        let present = state.endpoint_between(between.0, between.1)?;
-        (present.phase == Phase::Attached).then(|| Endpoint::clone(present))
-    });
     // The engine is content with what is there already, if it is as asked for; Docker never is.
-    if present.await?.is_some() {
-        return Err(EngineError::AlreadyConnected {
-            container: container.name.clone(),
-            network: network.name.clone(),
-            address: String::new(),
-        }
-        .into());
-    }
+    let wish = Wish { anew: true, ..wish };
     let aliases = wish.aliases.clone();
     let engine = app.engine;
     let done = whole(async move { engine.connect(between.1, between.0, wish).await }).await?;

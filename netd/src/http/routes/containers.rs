@@ -83,6 +83,7 @@ pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, R
             gateway_priority: 0,
             routes: Vec::new(),
             joined_as: None,
+            anew: false,
         },
         links: request.links,
         dns: request.dns,

@@ -129,6 +129,7 @@ pub(super) async fn connect(
         gateway_priority: request.gateway_priority,
         routes: Vec::new(),
         joined_as: None,
+        anew: false,
     };
     let engine = Arc::clone(&app.engine);
     let endpoint = match (request.container, request.netns) {
