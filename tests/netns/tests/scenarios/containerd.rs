@@ -62,16 +62,19 @@ fn has_traces(lab: &Lab, links: &BTreeSet<String>) -> bool {
         || read("tcp").lines().any(listens)
 }
 
-/// Waits for the traces to go, and tells how long that took.
-fn gone_soon(lab: &Lab, (links, who): (&BTreeSet<String>, &str)) {
+/// Waits for the traces of a killed container to go, and for its record, which has its lease and its names; tells how long
+/// that took.
+fn gone_soon(lab: &Lab, (before, who): (&Before, &str)) {
     let start = Instant::now();
     within(SOON, "link and port to go", || {
-        (!has_traces(lab, links)).then_some(())
+        (!has_traces(lab, &before.links)).then_some(())
     });
-    eprintln!(
-        "{who} killed: link and port were gone after {:?}",
-        start.elapsed()
-    );
+    let links = start.elapsed();
+    within(SOON, "lease and names to go", || {
+        (known(lab) == before.known).then_some(())
+    });
+    let record = start.elapsed();
+    eprintln!("{who} killed: link and port gone after {links:?}, lease and names after {record:?}");
 }
 
 fn page(lab: &Lab) -> String {
@@ -173,7 +176,7 @@ fn containerd_killed_in_any_part_leaves_nothing_of_a_container_after_a_second() 
             _ => containerd.shim("web"),
         };
         lab.h1.signal("KILL", pid);
-        gone_soon(&lab, (&before.links, part));
+        gone_soon(&lab, (&before, part));
         before.is_back(&lab);
         assert_eq!(ask(), "");
         containerd.remove("web");
@@ -184,7 +187,7 @@ fn containerd_killed_in_any_part_leaves_nothing_of_a_container_after_a_second() 
     containerd.kill();
     assert_eq!(page(&lab), "web");
     lab.h1.signal("KILL", pid);
-    gone_soon(&lab, (&before.links, "containerd"));
+    gone_soon(&lab, (&before, "containerd"));
     before.is_back(&lab);
     containerd.start_again();
     containerd.remove("web");

@@ -88,6 +88,10 @@ fn hooks_a_killed_container_leaves_nothing_after_a_second_without_poststop() {
         within(Duration::from_secs(1), "link and port to go", || {
             (!has_traces(&lab, &before.links)).then_some(())
         });
+        // The record has the lease and the names.
+        within(Duration::from_secs(1), "lease and names to go", || {
+            (known(&lab) == before.known).then_some(())
+        });
         before.is_back(&lab);
         for name in ["shop", "web", "www"] {
             assert_eq!(ask(name), "", "{name}");
