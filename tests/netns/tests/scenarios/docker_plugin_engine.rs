@@ -1,5 +1,7 @@
 //! A real Docker engine, unpatched, whose networks and addresses are netd's by its plugin protocol.
 
+mod options;
+
 use netns_tests::dockerd::DockerLab;
 use netns_tests::eventually;
 use netns_tests::plugin::with_plugin;
