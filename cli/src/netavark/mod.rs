@@ -5,7 +5,7 @@
 //! says all of it with each call. With `install` it is a command for people.
 //!
 //! Reading order: [`failure`] (how it says no), [`wire`] (what Podman sends and reads), [`network`] and [`shares`] (what
-//! its networks are in netd), [`ports`], [`request`] (to the daemon and back), [`verbs`], [`install`].
+//! its networks are in netd), [`ports`], [`request`] (to the daemon and back), [`verbs`], [`create`] with [`free`], [`install`].
 
 mod failure;
 
@@ -20,6 +20,9 @@ mod request;
 
 mod verbs;
 
+mod create;
+mod free;
+
 mod install;
 
 use std::fs::File;
@@ -33,6 +36,7 @@ use netd_api::Client;
 use serde_json::Value;
 
 use crate::handover::{self, PATIENCE};
+use create::Create;
 use failure::Failure;
 use install::Install;
 use wire::Request;
@@ -89,6 +93,8 @@ enum Verb {
         /// The namespace's file
         namespace: PathBuf,
     },
+    /// Complete the definition of a network
+    Create,
     /// Give a network other resolvers
     Update {
         /// Its name
@@ -156,6 +162,10 @@ fn answer(arguments: &Arguments) -> Result<Option<Value>, Failure> {
         Verb::Teardown { namespace } => {
             let request = Request::parse(&given.read()?)?;
             verbs::teardown(&client()?, namespace, &request).map(|()| None)
+        }
+        Verb::Create => {
+            let create = Create::parse(&given.read()?)?;
+            create.complete(&client()?).map(Some)
         }
         Verb::Update {
             network,

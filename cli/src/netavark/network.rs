@@ -16,7 +16,8 @@ pub(super) const NAMED: &str = "org.netd.network";
 /// Label of a network of netd that was made for Podman: Podman's id of it.
 pub(super) const MADE: &str = "org.netd.podman";
 
-const BRIDGE: &str = "com.docker.network.bridge.name";
+/// Option of a network of netd: its bridge.
+pub(super) const BRIDGE: &str = "com.docker.network.bridge.name";
 const MTU: &str = "com.docker.network.driver.mtu";
 
 /// Options that Podman knows and netd does not, and what to do instead.
@@ -155,20 +156,16 @@ fn pool(subnet: &SubnetOf) -> PoolRequest {
     PoolRequest {
         subnet: Some(subnet.subnet),
         range: shares::of_others(subnet),
-        gateway: Some(
-            subnet
-                .gateway
-                .unwrap_or_else(|| hidden_gateway(subnet.subnet)),
-        ),
+        // Where Podman knows of no gateway it gives out the first address of the subnet.
+        gateway: Some(subnet.gateway.unwrap_or_else(|| last_usable(subnet.subnet))),
         ..PoolRequest::default()
     }
 }
 
-/// Where Podman knows of no gateway it gives out the first address of the subnet; the bridge has the last one then.
-fn hidden_gateway(subnet: Subnet) -> IpAddr {
+/// The address before the last one: the last is for broadcasts in IPv4, and netd leaves it free in IPv6, too.
+pub(super) fn last_usable(subnet: Subnet) -> IpAddr {
     let widest = if subnet.is_ipv4() { 32 } else { 128 };
     let all = 1_u128.checked_shl(u32::from(widest - subnet.prefix()));
-    // Before the broadcast address, which IPv6 has not; netd leaves the last one free there, too.
     let before = all.and_then(|all| subnet.nth(all.saturating_sub(2)));
     before.unwrap_or(subnet.last())
 }

@@ -112,13 +112,13 @@ pub(super) struct SubnetOf {
 }
 
 /// Addresses that Podman gives out, both ends included.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct LeaseRange {
     /// The first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) start_ip: Option<IpAddr>,
     /// The last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) end_ip: Option<IpAddr>,
 }
 

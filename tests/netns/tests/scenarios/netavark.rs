@@ -1,5 +1,7 @@
 //! Podman's network program as Podman calls it: what each verb does, with real packets.
 
+mod create;
+
 use netns_tests::lab::HOST;
 use netns_tests::podman::{id, merge, network, refused, request};
 use netns_tests::{Lab, eventually};

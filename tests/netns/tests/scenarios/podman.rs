@@ -250,6 +250,16 @@ fn podman_kinds_of_networks() {
         link.contains("mtu 1400") && link.contains("inet6 fd"),
         "{link}"
     );
+    // IPv6 alone.
+    let _ = create(&["--subnet", "fd00:7::/64", "six"]).ok();
+    podman.serve("six", &["--network", "six"]);
+    podman.serve("six-2", &["--network", "six", "--ip6", "fd00:7::77"]);
+    let link = podman
+        .exec("six", &["ip", "addr", "show", "eth0"])
+        .ok()
+        .stdout;
+    assert!(link.contains("fd00:7::2/64"), "{link}");
+    assert!(pings(&podman, "six", "six-2") && pings(&podman, "six", "fd00:7::77"));
     // The default network has no names, as with netavark, and the host's resolvers.
     podman.serve("plain", &[]);
     let resolv = podman

@@ -130,3 +130,58 @@ fn podman_with_its_cni_backend_has_names_ports_and_addresses() {
     assert_eq!(containers(&lab), "tool");
     assert_eq!(lab.h1.exec(&["ls", "/run/netns"]).ok().text(), "");
 }
+
+#[test]
+fn podman_restarts_a_container_in_its_namespace_and_it_keeps_its_network() {
+    let lab = Lab::new();
+    let podman = Podman::on(&lab.h1);
+    let _ = podman.run(&["network", "create", "app"]).ok();
+    let flags = ["--network", "app", "--restart", "always"];
+    podman.serve("web", &flags);
+    podman.serve("db", &["--network", "app"]);
+    let address = lab.h1.address_of("web", "app");
+    for _ in 0..3 {
+        let former = pid(&podman, "web", "{{.State.Pid}}");
+        lab.h1.signal("KILL", former);
+        eventually("the next process", || {
+            let next = pid(&podman, "web", "{{.State.Pid}}");
+            (next != 0 && next != former).then_some(())
+        });
+        assert_eq!(lab.h1.address_of("web", "app"), address);
+        assert!(pings(&podman, "db", "web") && pings(&podman, "web", "db"));
+    }
+    let _ = podman.run(&["rm", "-f", "-t", "0", "-a"]).ok();
+    assert_eq!(containers(&lab), "");
+}
+
+#[test]
+fn podman_starts_many_at_once_some_with_users_of_their_own() {
+    let lab = Lab::new();
+    let podman = Podman::on(&lab.h1);
+    let _ = podman.run(&["network", "create", "app"]).ok();
+    // The first makes the folders of the root, which users of others' could not.
+    podman.serve("first", &["--network", "app"]);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let podman = &podman;
+            let _ = scope.spawn(move || {
+                let port = format!("{}:80", 9000 + number);
+                let mut flags = vec!["--network", "app", "-p", &port];
+                if number % 2 == 1 {
+                    flags.extend(["--uidmap", "0:100000:5000"]);
+                }
+                let command = ["sleep", "300"];
+                podman.start((&format!("c{number}"), &flags), &command).ok()
+            });
+        }
+    });
+    for number in 1..8 {
+        assert!(pings(&podman, "c0", &format!("c{number}")), "c{number}");
+    }
+    assert!(pings(&podman, "c7", "c0"));
+    let _ = podman.run(&["rm", "-f", "-t", "0", "-a"]).ok();
+    assert_eq!(containers(&lab), "");
+    let names = lab.h1.net(&["ls", "--format", "{{.Name}}"]).ok();
+    assert_eq!(names.text(), "bridge\nhost\nnone");
+    assert_eq!(lab.h1.exec(&["ls", "/run/netns"]).ok().text(), "");
+}
