@@ -32,11 +32,6 @@ cp -a /etc /run/lab/etc
 mount --bind /run/lab/etc /etc
 mkdir -p /run/lab/opt
 mount --bind /run/lab/opt /opt
-mount -t tmpfs tmpfs /sys/fs/cgroup
-cut -d: -f2 /proc/self/cgroup | tr , '\n' | sed 's/^name=//' | while read name; do
-    mkdir -p "/sys/fs/cgroup/$name"
-done
-mount -o remount,ro /sys/fs/cgroup
 for folder in bin sbin usr lib lib64 proc dev sys etc run tmp; do mkdir -p "$1/$folder"; done
 echo nameserver 127.0.0.11 > "$1/etc/resolv.conf"
 printf '#!/bin/sh\nexec runc --rootless=true "$@"\n' > "$2"
@@ -64,6 +59,7 @@ impl<'a> Containerd<'a> {
     #[must_use]
     #[track_caller]
     pub fn start(host: &'a Host) -> Self {
+        host.without_groups();
         let _ = host.exec(&["sh", "-c", SET_UP, "sh", ROOT, RUNC]).ok();
         let plugin = programs::built("netd-cni").display().to_string();
         let subnet = ["--subnet", "10.9.0.0/24", "--socket", SOCKET];

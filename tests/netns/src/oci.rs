@@ -256,11 +256,15 @@ impl Machine {
         self.oci(runtime, &argv)
     }
 
-    /// Has no control groups in this machine, for runc: what it finds is read-only, and it has been told not to mind.
+    /// Has no control groups in this machine, for runc: what it finds is read-only, and it has been told not to mind. Where an
+    /// engine has the real ones they stay.
+    ///
+    /// # Panics
+    /// When the machine's mounts cannot be changed.
     #[track_caller]
-    fn without_groups(&self) {
+    pub fn without_groups(&self) {
         let line = r#"
-[ -e /sys/fs/cgroup/of-none ] && exit
+[ -d /sys/fs/cgroup/systemd ] || [ -e /sys/fs/cgroup/cgroup.controllers ] || [ -e /sys/fs/cgroup/of-none ] && exit
 mount -t tmpfs tmpfs /sys/fs/cgroup
 : > /sys/fs/cgroup/of-none
 cut -d: -f2 /proc/self/cgroup | tr , '\n' | sed 's/^name=//' | while read name; do

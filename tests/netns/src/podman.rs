@@ -181,10 +181,11 @@ impl<'a> Podman<'a> {
         machine.write("/run/lab/resolv.conf", &format!("nameserver {OUTSIDE}\n"));
         let links = PROGRAMS.join(" ");
         let root = format!(
-            "mount -t tmpfs tmpfs /var/lib && mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir -p {ROOT} && cd {ROOT} && \
+            "mount -t tmpfs tmpfs /var/lib && mkdir -p {ROOT} && cd {ROOT} && \
              cp --parents /bin/busybox $(ldd /bin/busybox | grep -o '/[^ ]*') . && mkdir -p etc tmp && \
              for name in {links}; do ln -sf busybox bin/$name; done && echo by podman > etc/index.html"
         );
+        machine.without_groups();
         let _ = machine.sh(&root).ok();
         Self { machine }
     }

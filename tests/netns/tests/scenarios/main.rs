@@ -64,6 +64,7 @@ mod contradictions;
 
 mod endpoints;
 
+mod one_network;
 mod options;
 
 mod update;
