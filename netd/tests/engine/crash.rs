@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use netd_kernel::fake::Fuel;
 
 use crate::bench::Bench;
+use crate::plugin::Docker;
 use crate::steps::{Step, remove_all, story, take};
 use crate::whole::check;
 
@@ -243,6 +244,12 @@ fn uplink_and_unplug() {
         Step::Remove("n2"),
     ];
     die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
+}
+
+#[test]
+fn what_a_docker_engine_calls() {
+    let script = Docker::LIFE.map(Step::Docker);
+    die_everywhere(&[N1], &script, Killing::AtItsStartToo);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod faults;
 mod interfaces;
 mod others;
 mod peace;
+mod plugin;
 mod random;
 mod routes;
 mod scale;

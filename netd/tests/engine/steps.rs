@@ -8,6 +8,7 @@ use netd_model::network::BridgeSpec;
 use netd_model::{ContainerId, ContainerState, LinkLocal, Network, NetworkId};
 
 use crate::bench::{Bench, process, request};
+use crate::plugin::{self, Docker};
 
 /// One thing that a user asks for.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub(crate) enum Step {
     End(&'static str),
     /// Forget a container.
     Forget(&'static str),
+    /// What a Docker engine calls.
+    Docker(Docker),
 }
 
 async fn start(bench: &Bench, new: NewContainer, pid: u32) -> Result<(), EngineError> {
@@ -198,6 +201,7 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
                 let who = container(name).await?;
                 engine.end_container(who, Ending::Exited(0)).await
             }
+            Step::Docker(step) => plugin::call(bench, *step).await,
             Step::Forget(name) => {
                 let who = container(name).await?;
                 engine.end_container(who, Ending::Forgotten).await
@@ -209,7 +213,7 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
 /// All that the records say that does not differ from one run to the next, by object.
 pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
     bench.look(|state| {
-        let mut story = BTreeMap::new();
+        let mut story: BTreeMap<String, String> = plugin::told(state).into_iter().collect();
         for network in state.networks() {
             story.insert(format!("network {}", network.name), {
                 let subnets: Vec<String> =
@@ -292,6 +296,7 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
 
 /// Removes all that users made; all their processes end.
 pub(crate) fn remove_all(bench: &Bench) {
+    plugin::give_back(bench);
     let engine = bench.engine();
     let containers = bench.look(|state| state.containers().map(|c| c.id).collect::<Vec<_>>());
     for id in containers {

@@ -128,6 +128,10 @@ fn has_its_link(
     let Some(interface) = &endpoint.interface else {
         return true;
     };
+    if container.namespace == netd_model::NamespaceMode::Docker {
+        // Where the inner end is, is the engine's business.
+        return seen.host.veths.contains_key(&interface.outside);
+    }
     let inside = container
         .sandbox
         .as_ref()
