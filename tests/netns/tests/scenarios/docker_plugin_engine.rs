@@ -305,6 +305,28 @@ fn an_engine_that_was_killed_comes_back_to_its_networks() {
     nothing_is_left(&lab);
 }
 
+#[test]
+fn an_engine_waits_for_a_netd_that_is_away() {
+    let lab = DockerLab::with(with_plugin());
+    docker(&lab, CREATE);
+    lab.h1.kill();
+    let client = netns_tests::docker::client().display().to_string();
+    let run = "DOCKER_HOST=unix:///run/docker.sock $0 run -d --name one --network app tiny /bin/sleep 1000 >/run/lab/run.log 2>&1 &";
+    let _ = lab.h1.exec(&["sh", "-c", run, &client]).ok();
+    eventually("the engine asks for an address", || {
+        let log = lab.engine_log();
+        log.contains("Unable to connect to plugin").then_some(())
+    });
+    lab.h1.start();
+    eventually("a running container", || {
+        let ran = lab.in_docker("one", &["ping", "-c1", "-W5", "10.5.0.1"]);
+        ran.is_ok().then_some(())
+    });
+    docker(&lab, "rm -f one");
+    docker(&lab, "network rm app");
+    nothing_is_left(&lab);
+}
+
 /// Asks until the answer is there: the engine is asked for a name after its container has joined.
 fn resolves(ask: impl Fn() -> netns_tests::Ran, address: &str) {
     let _ = eventually(&format!("an answer with {address}"), || {
