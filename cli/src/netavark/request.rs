@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use netd_api::{
@@ -46,9 +47,6 @@ fn interface(place: &Place) -> Result<IfName, Failure> {
     }
 }
 
-/// Label of a container: the interface for whose network Podman was told of netd's resolver.
-pub(super) const RESOLVER: &str = "org.netd.podman.resolver";
-
 /// A place that is to be made.
 #[derive(Debug)]
 pub(super) struct Join {
@@ -56,8 +54,6 @@ pub(super) struct Join {
     pub(super) network: String,
     /// Whether the container asks netd for names there.
     pub(super) has_names: bool,
-    /// Whether Podman is told of netd's resolver for this network.
-    pub(super) tells_resolver: bool,
     /// Nothing goes in or out there, as far as Podman knows.
     pub(super) internal: bool,
     /// The wish; valid as long as the namespace is open.
@@ -97,7 +93,6 @@ pub(super) fn join(
     Ok(Join {
         network: place.name.clone(),
         has_names: meant.has_names,
-        tells_resolver: false,
         internal: meant.internal,
         wish,
     })
@@ -152,31 +147,6 @@ pub(super) fn carrier(
     joins.iter().position(|join| !join.internal)
 }
 
-/// Says for which of the places Podman is told of netd's resolver, which answers for all of them: the first that has
-/// names, unless the container was told of it for another that stays. Podman takes it out of resolv.conf when the
-/// container leaves a network that it was told of it for, whoever else needs it; so it is told as seldom as can be.
-pub(super) fn told_of_resolver(joins: &[Join], known: Option<&ContainerView>) -> Option<usize> {
-    let is_here = |name: &str| {
-        let mut each = joins.iter();
-        each.any(|join| join.wish.key.interface.as_str() == name)
-    };
-    let told = known.and_then(|view| {
-        let name = view.labels.get(RESOLVER)?;
-        let mut stays = view.networks.iter();
-        let stays = stays.any(|place| {
-            place
-                .interface
-                .as_ref()
-                .is_some_and(|one| one.as_str() == name)
-        });
-        (stays && !is_here(name)).then_some(())
-    });
-    match told {
-        Some(()) => None,
-        None => joins.iter().position(|join| join.has_names),
-    }
-}
-
 /// What Podman is told of a place.
 pub(super) fn status(join: &Join, attached: &Attached) -> StatusBlock {
     let attachment = &attached.attachment;
@@ -196,12 +166,63 @@ pub(super) fn status(join: &Join, attached: &Attached) -> StatusBlock {
     };
     StatusBlock {
         dns_search_domains: Vec::new(),
-        dns_server_ips: match (join.has_names, join.tells_resolver) {
-            (true, true) => attached.nameservers.clone(),
-            (true, false) => Vec::new(),
+        dns_server_ips: match join.has_names {
+            true => {
+                let servers = attached.nameservers.iter();
+                servers
+                    .map(|server| resolver(*server, &join.wish.key.interface))
+                    .collect()
+            }
             // Nobody forwards there, so what the user gave is asked directly.
-            (false, _) => join.wish.container.dns.servers.clone(),
+            false => join.wish.container.dns.servers.clone(),
         },
         interfaces: BTreeMap::from([(join.wish.key.interface.to_string(), interface)]),
+    }
+}
+
+/// Where the container asks for names as Podman is to write it down for one network. When a container leaves a network,
+/// Podman takes the resolver that it was given for that out of resolv.conf; so each interface has one of its own. All
+/// 127.x.y.11 lead to netd.
+fn resolver(server: IpAddr, interface: &IfName) -> IpAddr {
+    let IpAddr::V4(embedded) = server else {
+        return server;
+    };
+    let [first, _, _, last] = embedded.octets();
+    let number: Option<u8> = interface
+        .as_str()
+        .strip_prefix("eth")
+        .and_then(|number| number.parse().ok());
+    let [x, y] = match number {
+        Some(number) => [0, number],
+        // A name that the user gave: FNV-1a of 32 bits (RFC 9923), folded; the first number is none that ethN has.
+        None => {
+            let hash = interface
+                .as_str()
+                .bytes()
+                .fold(0x811c_9dc5_u32, |hash, byte| {
+                    (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+                });
+            let [a, b, c, d] = hash.to_be_bytes();
+            [(a ^ c) | 1, b ^ d]
+        }
+    };
+    IpAddr::from([first, x, y, last])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_interface_has_a_resolver_of_its_own() {
+        let of = |name: &str| {
+            let embedded = IpAddr::from([127, 0, 0, 11]);
+            resolver(embedded, &name.parse().unwrap()).to_string()
+        };
+        assert_eq!(of("eth0"), "127.0.0.11");
+        assert_eq!(of("eth12"), "127.0.12.11");
+        assert!(of("front").starts_with("127.") && of("front").ends_with(".11"));
+        assert_ne!(of("front"), of("back"));
+        assert_ne!(of("eth256"), of("eth0"));
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::network::{self, MADE, Meant};
-use super::request::{self, Join, RESOLVER};
+use super::request::{self, Join};
 use super::wire::{Request, StatusBlock};
 use super::{ports, warn};
 use crate::handover::check_path;
@@ -65,7 +65,7 @@ fn joins(client: &Client, request: &Request, netns: &File) -> Result<Vec<(Join, 
         joins.push(request::join(request, &place, (meant, netns))?);
     }
     let ports = ports::requests(request.port_mappings.as_deref().unwrap_or_default())?;
-    // A container that is to be known has eth0 first. What another has already decides about ports and names.
+    // A container that is to be known has eth0 first. What another has already decides about ports.
     let is_first = joins.len() == 1 && joins[0].wish.key.interface.as_str() == "eth0";
     let known = match is_first && ports.is_empty() {
         true => None,
@@ -73,14 +73,6 @@ fn joins(client: &Client, request: &Request, netns: &File) -> Result<Vec<(Join, 
     };
     if let Some(carrier) = request::carrier(&joins, &ports, known.as_ref()) {
         joins[carrier].wish.ports = ports;
-    }
-    if let Some(told) = request::told_of_resolver(&joins, known.as_ref()) {
-        joins[told].tells_resolver = true;
-        let interface = joins[told].wish.key.interface.to_string();
-        for join in &mut joins {
-            let labels = &mut join.wish.container.labels;
-            labels.insert(RESOLVER.to_owned(), interface.clone());
-        }
     }
     let was_there = |join: &Join| {
         let mut places = known.iter().flat_map(|view| &view.networks);
