@@ -102,7 +102,7 @@ pub struct ContainerView {
     pub exit_code: Option<i32>,
     /// The command line.
     pub command: Vec<String>,
-    /// `private`, `host` or `container:ID`.
+    /// `private`, `host`, `container:ID`, or `docker`: the business of a Docker engine.
     pub namespace: String,
     /// Name of the container whose network namespace it shares.
     #[serde(default)]
