@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use super::failure::Failure;
 
+/// Among the flags of a process (field 9; `PF_EXITING`, linux/sched.h): it runs no more, although its end takes some time,
+/// in which its mounts go.
+const EXITING: u64 = 4;
+
 /// A process, told from a later one of the same number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
@@ -23,7 +27,9 @@ impl Process {
         let (_, rest) = text.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
         let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
-        let start = fields.nth(18)?.parse().ok()?;
+        let flags: u64 = fields.nth(5)?.parse().ok()?;
+        let has_ended = has_ended || flags & EXITING != 0;
+        let start = fields.nth(12)?.parse().ok()?;
         (!has_ended).then_some(Self { pid, start })
     }
 
