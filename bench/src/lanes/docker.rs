@@ -11,6 +11,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use netns_tests::dockerd::{
+    ControlGroups, ENGINE_LOG, ENGINE_SOCKET, READY_PATIENCE, launch, prepare,
+};
 use netns_tests::{Background, HostOptions, within};
 use serde_json::{Value, json};
 
@@ -20,53 +23,6 @@ use super::{HOME, INSIDE, Join, Lane};
 use crate::ground::Ground;
 use crate::peers::Engine;
 use http::Connection;
-
-const SOCKET: &str = "/run/docker.sock";
-const LOG: &str = "/run/lab/dockerd.log";
-
-/// Group of control groups that the engine puts its containers under; it goes with the lane.
-const CGROUP: &str = "netd-bench";
-
-/// What the machine's mounts need besides: control groups, and an image. `$1` is the file of the image.
-const SET_UP: &str = r#"
-set -e
-if [ ! -d /sys/fs/cgroup/memory ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
-    # A controller that is in no hierarchy of its own belongs to the unified one (cgroups(7)).
-    if grep -q '^memory[[:space:]]*0[[:space:]]' /proc/cgroups || ! grep -q '^memory' /proc/cgroups; then
-        mount -t cgroup2 cgroup2 /sys/fs/cgroup
-    else
-        mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
-        for one in cpu cpuacct cpuset memory devices freezer blkio pids; do
-            mkdir -p /sys/fs/cgroup/$one
-            mount -t cgroup -o $one cgroup /sys/fs/cgroup/$one
-        done
-        mkdir -p /sys/fs/cgroup/systemd
-        mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
-    fi
-fi
-root=/run/lab/image
-mkdir -p $root/bin
-busybox=$(command -v busybox)
-cp "$busybox" $root/bin/busybox
-for library in $(ldd "$busybox" | grep -o '/[^ ]*'); do
-    mkdir -p "$root$(dirname "$library")"
-    cp "$library" "$root$library"
-done
-tar -C $root -cf "$1" .
-"#;
-
-/// Removes the control groups called `$1`, as soon as the kernel has let go of the processes in them.
-const CLEAN_UP: &str = r#"
-tops() { find /sys/fs/cgroup -maxdepth 2 -type d -name "$1" 2>/dev/null; }
-for try in $(seq 100); do
-    tops "$1" | while read -r top; do find "$top" -depth -type d -exec rmdir {} + 2>/dev/null; done
-    [ -z "$(tops "$1")" ] && break
-    sleep 0.05
-done
-"#;
-
-/// How long the engine may take to answer for the first time.
-const READY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Docker engine.
 #[derive(Debug)]
@@ -90,37 +46,14 @@ impl Docker {
     /// # Errors
     /// When it does not start, with the end of its log.
     pub fn new(engine: &Engine) -> Result<Self> {
-        let groups = ControlGroups::new();
+        let groups = ControlGroups::new("netd-bench");
         let ground = Ground::new(HostOptions::default());
         let host = &ground.lab.h1;
-        let ran = host.exec(&["sh", "-c", SET_UP, "sh", "/run/lab/image.tar"]);
-        ensure!(
-            ran.is_ok(),
-            "the engine's surroundings cannot be made: {ran}"
-        );
+        prepare(host, "/run/lab/image.tar");
         let program = engine.program.display().to_string();
-        let socket = format!("unix://{SOCKET}");
-        let cgroup = format!("/{CGROUP}");
-        let line = [
-            program.as_str(),
-            "--data-root",
-            "/run/docker/data",
-            "--exec-root",
-            "/run/docker/exec",
-            "--pidfile",
-            "/run/docker/pid",
-            "-H",
-            &socket,
-            "--storage-driver",
-            "vfs",
-            "--cgroup-parent",
-            &cgroup,
-            "--exec-opt",
-            "native.cgroupdriver=cgroupfs",
-        ];
         let environment = engine.variables();
-        let mut daemon = host.spawn(&line, &environment, LOG);
-        let path = host.path(SOCKET);
+        let mut daemon = launch(host, (&program, &environment), &groups);
+        let path = host.path(ENGINE_SOCKET);
         let start = Instant::now();
         let connection = loop {
             let tried = Connection::open(&path).and_then(|mut connection| {
@@ -132,7 +65,7 @@ impl Docker {
                 Err(error) => ensure!(
                     daemon.is_running() && start.elapsed() < READY_PATIENCE,
                     "the engine does not answer: {error:#}; {}",
-                    last_lines(&host.read(LOG))
+                    last_lines(&host.read(ENGINE_LOG))
                 ),
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -290,7 +223,7 @@ impl Lane for Docker {
             .iter()
             .map(|container| Ok((*container, self.give(*container)?)))
             .collect::<Result<_>>()?;
-        let path = self.ground.lab.h1.path(SOCKET);
+        let path = self.ground.lab.h1.path(ENGINE_SOCKET);
         together(
             containers,
             callers,
@@ -342,29 +275,4 @@ impl Lane for Docker {
         });
         Ok(())
     }
-}
-
-/// The control groups of the engine's containers. Goes after the laboratory: one with a process in it cannot be removed.
-#[derive(Debug)]
-struct ControlGroups;
-
-impl ControlGroups {
-    /// Removes what a run left that was killed.
-    fn new() -> Self {
-        remove_groups();
-        Self
-    }
-}
-
-impl Drop for ControlGroups {
-    fn drop(&mut self) {
-        remove_groups();
-    }
-}
-
-fn remove_groups() {
-    // What cannot be removed is empty and does no harm; the next run tries again.
-    let _ = std::process::Command::new("sh")
-        .args(["-c", CLEAN_UP, "sh", CGROUP])
-        .status();
 }

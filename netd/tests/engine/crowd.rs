@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use netd::engine::{Absent, Ending, Engine, EngineError, Wish};
+use netd_api::ErrorCode;
 
 use crate::bench::{Bench, process, request};
 use crate::steps::remove_all;
@@ -197,4 +198,23 @@ fn a_namespace_handed_over_many_times_at_once_is_one_container() {
     assert_eq!(ids.len(), 1, "each got the same answer");
     assert_eq!(bench.addresses("web").len(), 1);
     check(&bench, "one container");
+}
+
+#[test]
+fn of_two_who_want_to_be_the_first_one_is_refused() {
+    let bench = Bench::new();
+    let network = bench.create("n", "10.9.0.0/24").unwrap();
+    let (_, container) = bench.run("web", "bridge", Wish::default()).unwrap();
+    let engine = bench.engine();
+    let connect = || {
+        let anew = Wish {
+            anew: true,
+            ..Wish::default()
+        };
+        engine.connect(network.id, container.id, anew)
+    };
+    let (first, second) = bench.wait(async { tokio::join!(connect(), connect()) });
+    let mut refused = [first, second].into_iter().filter_map(Result::err);
+    assert_eq!(refused.next().unwrap().code(), ErrorCode::AlreadyConnected);
+    assert!(refused.next().is_none());
 }

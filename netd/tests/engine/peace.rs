@@ -54,25 +54,6 @@ fn the_same_wish_again_gives_the_same_answer() {
         )
     });
     assert_eq!(first.unwrap(), second.unwrap());
-    // Unless whoever asks wants to be the first.
-    let anew = Wish {
-        anew: true,
-        ..wish()
-    };
-    let refused = bench.wait(engine.connect(network.id, container.id, anew));
-    assert_eq!(code(refused).0, ErrorCode::AlreadyConnected);
-    let back = bench.create("back", "10.8.0.0/24").unwrap();
-    let anew = || Wish {
-        anew: true,
-        ..Wish::default()
-    };
-    let (first, second) = bench.wait(async {
-        tokio::join!(
-            engine.connect(back.id, container.id, anew()),
-            engine.connect(back.id, container.id, anew()),
-        )
-    });
-    assert_eq!([first, second].iter().filter(|one| one.is_ok()).count(), 1);
     let other = bench.wait(engine.connect(network.id, container.id, at("10.9.0.6")));
     assert_eq!(code(other).0, ErrorCode::AlreadyConnected);
     bench

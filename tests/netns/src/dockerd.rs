@@ -11,24 +11,22 @@ use std::time::Duration;
 use crate::docker::client;
 use crate::process::{Background, Ran};
 use crate::unpacked::Unpacked;
-use crate::{HostOptions, Lab, OrFail, within};
+use crate::{HostOptions, Lab, Machine, OrFail, within};
 
 /// The engine's socket inside the machine.
 pub const ENGINE_SOCKET: &str = "/run/docker.sock";
 
 /// Its log inside the machine.
-const LOG: &str = "/run/lab/dockerd.log";
+pub const ENGINE_LOG: &str = "/run/lab/dockerd.log";
 
 /// The image that containers are made of.
 pub const IMAGE: &str = "tiny";
-
-/// First letters of the control groups that engines of tests put their containers under.
-const GROUPS: &str = "netd-plugin-test";
 
 /// What the machine needs besides: control groups, where the kernel's are not visible, and an image in the file `$1`.
 const SET_UP: &str = r#"
 set -e
 if [ ! -d /sys/fs/cgroup/memory ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
+    # A controller that is in no hierarchy of its own belongs to the unified one (cgroups(7)).
     if grep -q '^memory[[:space:]]*0[[:space:]]' /proc/cgroups || ! grep -q '^memory' /proc/cgroups; then
         mount -t cgroup2 cgroup2 /sys/fs/cgroup
     else
@@ -64,16 +62,15 @@ done
 "#;
 
 /// How long the engine may take to answer for the first time.
-const READY_PATIENCE: Duration = Duration::from_secs(60);
+pub const READY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A laboratory whose host has a Docker engine beside its netd.
 #[derive(Debug)]
 pub struct DockerLab {
     engine: Option<Background>,
-    group: String,
     lab: Lab,
     /// The last field, so that it is dropped last: a group with a process in it cannot be removed.
-    _groups: ControlGroups,
+    groups: ControlGroups,
 }
 
 impl Deref for DockerLab {
@@ -91,16 +88,14 @@ impl DockerLab {
     /// When either does not start.
     #[must_use]
     pub fn with(options: HostOptions) -> Self {
-        let group = new_group();
-        let groups = ControlGroups(group.clone());
+        let groups = ControlGroups::new("netd-plugin-test");
         let lab = Lab::with(options);
         let tar = "/run/lab/image.tar";
-        let _ = lab.h1.exec(&["sh", "-c", SET_UP, "sh", tar]).ok();
+        prepare(&lab.h1, tar);
         let mut lab = Self {
             engine: None,
-            group,
             lab,
-            _groups: groups,
+            groups,
         };
         lab.start_engine();
         let _ = lab.docker(&["import", tar, IMAGE]).ok();
@@ -117,31 +112,12 @@ impl DockerLab {
         let program = engines.program("dockerd");
         let program = program.or_fail("engine of Docker: run `cargo xtask setup`");
         let program = program.display().to_string();
-        let group = format!("/{}", self.group);
-        let socket = format!("unix://{ENGINE_SOCKET}");
-        let line = [
-            program.as_str(),
-            "--data-root",
-            "/run/docker/data",
-            "--exec-root",
-            "/run/docker/exec",
-            "--pidfile",
-            "/run/docker/pid",
-            "-H",
-            &socket,
-            "--storage-driver",
-            "vfs",
-            "--cgroup-parent",
-            &group,
-            "--exec-opt",
-            "native.cgroupdriver=cgroupfs",
-        ];
         let environment = engines.environment();
         let environment: Vec<(&str, &str)> = environment
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
             .collect();
-        let mut engine = self.lab.h1.spawn(&line, &environment, LOG);
+        let mut engine = launch(&self.lab.h1, (&program, &environment), &self.groups);
         within(READY_PATIENCE, "an answer of Docker's engine", || {
             assert!(
                 engine.is_running(),
@@ -156,7 +132,7 @@ impl DockerLab {
     /// The end of the engine's log.
     #[must_use]
     pub fn engine_log(&self) -> String {
-        let text = self.lab.h1.read(LOG);
+        let text = self.lab.h1.read(ENGINE_LOG);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
@@ -225,9 +201,19 @@ impl DockerLab {
     }
 }
 
-/// The control groups of one engine's containers.
+/// The control groups of one engine's containers. They go with it.
 #[derive(Debug)]
-struct ControlGroups(String);
+pub struct ControlGroups(String);
+
+impl ControlGroups {
+    /// Under a name that no other engine has, which begins with `prefix`.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self(format!("{prefix}-{}-{number}", std::process::id()))
+    }
+}
 
 impl Drop for ControlGroups {
     fn drop(&mut self) {
@@ -238,9 +224,44 @@ impl Drop for ControlGroups {
     }
 }
 
-/// A group that no other test has.
-fn new_group() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!("{GROUPS}-{}-{number}", std::process::id())
+/// Makes what an engine needs of a machine, and its image in the file `tar`.
+///
+/// # Panics
+/// When that fails.
+#[track_caller]
+pub fn prepare(machine: &Machine, tar: &str) {
+    let _ = machine.exec(&["sh", "-c", SET_UP, "sh", tar]).ok();
+}
+
+/// Starts an engine in a machine; it listens at [`ENGINE_SOCKET`] and writes to [`ENGINE_LOG`].
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+#[must_use]
+pub fn launch(
+    machine: &Machine,
+    (program, environment): (&str, &[(&str, &str)]),
+    groups: &ControlGroups,
+) -> Background {
+    let group = format!("/{}", groups.0);
+    let socket = format!("unix://{ENGINE_SOCKET}");
+    let line = [
+        program,
+        "--data-root",
+        "/run/docker/data",
+        "--exec-root",
+        "/run/docker/exec",
+        "--pidfile",
+        "/run/docker/pid",
+        "-H",
+        &socket,
+        "--storage-driver",
+        "vfs",
+        "--cgroup-parent",
+        &group,
+        "--exec-opt",
+        "native.cgroupdriver=cgroupfs",
+    ];
+    machine.spawn(&line, environment, ENGINE_LOG)
 }

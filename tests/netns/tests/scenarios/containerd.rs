@@ -1,81 +1,15 @@
 //! containerd as a user has it: its containers are on netd's networks by `netd-cni install` and `ctr run --cni`, and
 //! whatever of it is killed, nothing of them is left.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
 use netns_tests::containerd::Containerd;
 use netns_tests::lab::HOST;
 use netns_tests::oracle::dig_line;
-use netns_tests::{Lab, OrFail, eventually, within};
+use netns_tests::{Lab, eventually};
 
 use crate::hooks::known;
-
-/// How soon everything of a killed container has to be gone.
-const SOON: Duration = Duration::from_secs(1);
+use crate::remains::{Before, gone_soon, has_traces};
 
 const IDLE: [&str; 2] = ["sleep", "infinity"];
-
-/// What a host has without the container under test.
-struct Before {
-    links: BTreeSet<String>,
-    rules: Vec<String>,
-    known: Vec<String>,
-}
-
-impl Before {
-    fn of(lab: &Lab) -> Self {
-        Self {
-            links: lab.h1.link_names(),
-            rules: lab.h1.all_rules(),
-            known: known(lab),
-        }
-    }
-
-    /// Waits until nothing else is left than there was.
-    fn is_back(&self, lab: &Lab) {
-        eventually("its record to go", || {
-            (known(lab) == self.known).then_some(())
-        });
-        lab.h1.comes_back_to(&self.links);
-        eventually("its rules to go", || {
-            (lab.h1.all_rules() == self.rules).then_some(())
-        });
-    }
-}
-
-/// True if the host has a link besides `links`, or still holds port 8080. Reads the kernel's own lists: to start a program
-/// for it would measure the laboratory.
-fn has_traces(lab: &Lab, links: &BTreeSet<String>) -> bool {
-    let read = |file: &str| {
-        let path = format!("/proc/{}/net/{file}", lab.h1.first_pid());
-        std::fs::read_to_string(path).or_fail("read a list of the kernel")
-    };
-    let names = read("dev");
-    let mut names = names
-        .lines()
-        .skip(2)
-        .filter_map(|line| line.split(':').next());
-    // A listening socket (state 0A) on port 8080, in hexadecimal digits.
-    let listens = |line: &str| line.contains(":1F90 ") && line.contains(" 0A ");
-    names.any(|name| name.trim() != "lo" && !links.contains(name.trim()))
-        || read("tcp").lines().any(listens)
-}
-
-/// Waits for the traces of a killed container to go, and for its record, which has its lease and its names; tells how long
-/// that took.
-fn gone_soon(lab: &Lab, (before, who): (&Before, &str)) {
-    let start = Instant::now();
-    within(SOON, "link and port to go", || {
-        (!has_traces(lab, &before.links)).then_some(())
-    });
-    let links = start.elapsed();
-    within(SOON, "lease and names to go", || {
-        (known(lab) == before.known).then_some(())
-    });
-    let record = start.elapsed();
-    eprintln!("{who} killed: link and port gone after {links:?}, lease and names after {record:?}");
-}
 
 fn page(lab: &Lab) -> String {
     let url = format!("http://{HOST}:8080/");

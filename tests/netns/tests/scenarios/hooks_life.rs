@@ -6,10 +6,11 @@ use std::time::Duration;
 use netns_tests::lab::HOST;
 use netns_tests::oci::{Bundle, Runtime, oci_log};
 use netns_tests::oracle::dig_line;
-use netns_tests::{Lab, OrFail, eventually, within};
+use netns_tests::{eventually, within};
 use serde_json::{Value, json};
 
 use crate::hooks::{known, lab};
+use crate::remains::{Before, has_traces};
 
 fn web() -> Value {
     json!({
@@ -19,52 +20,6 @@ fn web() -> Value {
         "org.netd.name": "shop",
         "org.netd.ports": "8080:80",
     })
-}
-
-/// What a host has without the container under test.
-struct Before {
-    links: BTreeSet<String>,
-    rules: Vec<String>,
-    known: Vec<String>,
-}
-
-impl Before {
-    fn of(lab: &Lab) -> Self {
-        Self {
-            links: lab.h1.link_names(),
-            rules: lab.h1.all_rules(),
-            known: known(lab),
-        }
-    }
-
-    /// Waits until nothing else is left than there was.
-    fn is_back(&self, lab: &Lab) {
-        eventually("its record to go", || {
-            (known(lab) == self.known).then_some(())
-        });
-        lab.h1.comes_back_to(&self.links);
-        eventually("its rules to go", || {
-            (lab.h1.all_rules() == self.rules).then_some(())
-        });
-    }
-}
-
-/// True if the host has a link more than before, or still holds port 8080. Reads the kernel's own lists: no program has to
-/// be started for it, so that it measures netd and not the laboratory.
-fn has_traces(lab: &Lab, links: &BTreeSet<String>) -> bool {
-    let read = |file: &str| {
-        let path = format!("/proc/{}/net/{file}", lab.h1.first_pid());
-        std::fs::read_to_string(path).or_fail("read a list of the kernel")
-    };
-    let names = read("dev");
-    let mut names = names
-        .lines()
-        .skip(2)
-        .filter_map(|line| line.split(':').next());
-    // A listening socket (state 0A) on port 8080, in hexadecimal digits.
-    let listens = |line: &str| line.contains(":1F90 ") && line.contains(" 0A ");
-    names.any(|name| name.trim() != "lo" && !links.contains(name.trim()))
-        || read("tcp").lines().any(listens)
 }
 
 #[test]

@@ -70,6 +70,7 @@ mod options;
 mod update;
 
 mod reach;
+mod remains;
 
 mod stale_flows;
 
