@@ -36,6 +36,8 @@ pub mod dockerd;
 
 pub mod plugin;
 
+pub mod raw_http;
+
 pub mod unpacked;
 
 pub mod flow;

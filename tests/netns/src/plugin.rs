@@ -2,12 +2,9 @@
 //!
 //! Must not know what the answers should be.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
-
 use serde_json::Value;
 
+use crate::raw_http::Answer;
 use crate::{Host, HostOptions, OrFail};
 
 /// The plugin's socket inside the machine, where an engine looks for a plugin named `netd`.
@@ -20,17 +17,6 @@ pub fn with_plugin() -> HostOptions {
         flags: vec!["--docker-plugin".to_owned()],
         ..HostOptions::default()
     }
-}
-
-/// An answer of the plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status of HTTP.
-    pub status: u16,
-    /// Its headers, in lower case.
-    pub head: String,
-    /// Its body as it came.
-    pub body: String,
 }
 
 impl Answer {
@@ -92,23 +78,6 @@ impl Host {
     /// When nothing listens.
     #[track_caller]
     pub fn plugin_raw(&self, bytes: &[u8]) -> Answer {
-        let mut stream =
-            UnixStream::connect(self.path(PLUGIN_SOCKET)).or_fail("connect to the plugin");
-        let patience = Some(Duration::from_secs(20));
-        stream.set_read_timeout(patience).or_fail("set a timeout");
-        stream.set_write_timeout(patience).or_fail("set a timeout");
-        // A daemon that has read enough may hang up in the midst of it.
-        let _ = stream.write_all(bytes);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let mut words = head.split_whitespace();
-        let status = words.nth(1).and_then(|code| code.parse().ok());
-        Answer {
-            status: status.unwrap_or(0),
-            head: head.to_lowercase(),
-            body: body.to_owned(),
-        }
+        self.raw_http(PLUGIN_SOCKET, bytes)
     }
 }

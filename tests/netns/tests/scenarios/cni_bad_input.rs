@@ -38,7 +38,7 @@ fn refuses(lab: &Lab, (input, other): (&[u8], &[(&str, &str)]), code: u32) -> St
 
 /// Nothing is there but what was there at the start: no network, no container, no interface.
 #[track_caller]
-fn nothing_was_made(lab: &Lab) {
+pub(super) fn nothing_was_made(lab: &Lab) {
     let names = lab.h1.net(&["ls", "--format", "{{.Name}}"]).ok();
     assert_eq!(names.text(), "bridge\nhost\nnone");
     assert_eq!(lab.h1.net(&["ps", "-aq"]).ok().text(), "");

@@ -15,6 +15,13 @@ fn docker(lab: &DockerLab, line: &str) {
     let _ = lab.docker(&words).ok();
 }
 
+/// A container of Docker's reaches another, by name or address.
+#[track_caller]
+fn reaches(lab: &DockerLab, container: &str, to: &str) {
+    let ping = ["ping", "-c1", "-W5", to];
+    let _ = lab.in_docker(container, &ping).ok();
+}
+
 /// The address that Docker shows of a container on a network.
 fn shown(lab: &DockerLab, container: &str, network: &str) -> String {
     let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
@@ -30,12 +37,12 @@ fn containers_of_docker_join_a_network_of_netd_beside_others() {
     lab.container("two", "app", &[]);
     let (a, b) = (shown(&lab, "one", "app"), shown(&lab, "two", "app"));
     assert_eq!((a.as_str(), b.as_str()), ("10.5.0.2", "10.5.0.3"));
-    let _ = lab.in_docker("one", &["ping", "-c1", "-W5", &b]).ok();
-    let _ = lab.in_docker("two", &["ping", "-c1", "-W5", "one"]).ok();
+    reaches(&lab, "one", &b);
+    reaches(&lab, "two", "one");
     lab.h1.idle("other", "app", &[]);
     let other = lab.h1.address_of("other", "app");
     assert_eq!(other, "10.5.0.4");
-    let _ = lab.in_docker("one", &["ping", "-c1", "-W5", &other]).ok();
+    reaches(&lab, "one", &other);
     let _ = lab
         .h1
         .in_container("other", &["ping", "-c1", "-W5", &b])
@@ -85,9 +92,7 @@ fn an_engine_may_keep_its_own_book_of_addresses() {
     );
     lab.container("one", "app", &["--ip", "10.5.0.77"]);
     assert_eq!(shown(&lab, "one", "app"), "10.5.0.77");
-    let _ = lab
-        .in_docker("one", &["ping", "-c1", "-W5", "10.5.0.254"])
-        .ok();
+    reaches(&lab, "one", "10.5.0.254");
     let _ = lab
         .h1
         .net(&["run", "--network", "app", "--ip", "10.5.0.77", "--", "true"])
@@ -114,9 +119,7 @@ fn an_engine_joins_a_network_that_netd_has() {
     docker(&lab, create);
     lab.container("one", "app", &[]);
     assert_eq!(shown(&lab, "one", "app"), "10.5.0.3");
-    let _ = lab
-        .in_docker("one", &["ping", "-c1", "-W5", "10.5.0.2"])
-        .ok();
+    reaches(&lab, "one", "10.5.0.2");
     let _ = lab
         .h1
         .net(&["rm", "shared"])
@@ -199,23 +202,15 @@ fn a_running_container_is_connected_and_disconnected() {
     lab.container("one", "app", &[]);
     lab.container("two", "bridge", &[]);
     docker(&lab, "network connect --ip 10.5.0.9 app two");
-    let _ = lab
-        .in_docker("two", &["ping", "-c1", "-W5", "10.5.0.2"])
-        .ok();
-    let _ = lab
-        .in_docker("one", &["ping", "-c1", "-W5", "10.5.0.9"])
-        .ok();
+    reaches(&lab, "two", "10.5.0.2");
+    reaches(&lab, "one", "10.5.0.9");
     docker(&lab, "network disconnect app two");
     let ping = lab.in_docker("one", &["ping", "-c1", "-W1", "10.5.0.9"]);
     assert!(!ping.is_ok(), "{ping}");
     docker(&lab, "network connect app two");
-    let _ = lab
-        .in_docker("two", &["ping", "-c1", "-W5", "10.5.0.2"])
-        .ok();
+    reaches(&lab, "two", "10.5.0.2");
     docker(&lab, "restart -t 0 one");
-    let _ = lab
-        .in_docker("two", &["ping", "-c1", "-W5", &shown(&lab, "one", "app")])
-        .ok();
+    reaches(&lab, "two", &shown(&lab, "one", "app"));
     docker(&lab, "rm -f one two");
     docker(&lab, "network rm app");
     nothing_is_left(&lab);
@@ -228,14 +223,10 @@ fn kill_9_of_a_container_and_restarts_of_netd_lose_nothing_and_leave_nothing() {
     lab.container("one", "app", &["-p", "8080:80"]);
     lab.container("two", "app", &[]);
     lab.h1.kill();
-    let _ = lab
-        .in_docker("one", &["ping", "-c1", "-W5", "10.5.0.3"])
-        .ok();
+    reaches(&lab, "one", "10.5.0.3");
     lab.h1.start();
     assert_eq!(lab.h1.status()["reconciles"]["repairs"], json!(0));
-    let _ = lab
-        .in_docker("one", &["ping", "-c1", "-W5", "10.5.0.3"])
-        .ok();
+    reaches(&lab, "one", "10.5.0.3");
     let pid = lab.docker(&["inspect", "-f", "{{.State.Pid}}", "one"]).ok();
     lab.h1.signal("KILL", pid.text().parse().unwrap_or(0));
     eventually("the end of one", || {
@@ -247,9 +238,7 @@ fn kill_9_of_a_container_and_restarts_of_netd_lose_nothing_and_leave_nothing() {
         taken.text().is_empty().then_some(())
     });
     lab.container("three", "app", &["-p", "8080:80"]);
-    let _ = lab
-        .in_docker("three", &["ping", "-c1", "-W5", "10.5.0.3"])
-        .ok();
+    reaches(&lab, "three", "10.5.0.3");
     docker(&lab, "rm -f one two three");
     docker(&lab, "network rm app");
     nothing_is_left(&lab);
@@ -260,9 +249,7 @@ fn an_interface_that_vanished_frees_its_place_without_the_engine() {
     let lab = DockerLab::with(with_plugin());
     docker(&lab, CREATE);
     lab.container("one", "app", &["-p", "8080:80"]);
-    let _ = lab
-        .in_docker("one", &["ping", "-c1", "-W5", "10.5.0.1"])
-        .ok();
+    reaches(&lab, "one", "10.5.0.1");
     let link = lab
         .h1
         .link_names()
@@ -295,11 +282,9 @@ fn an_engine_that_was_killed_comes_back_to_its_networks() {
         listed.text().is_empty().then_some(())
     });
     docker(&lab, "start one");
-    let _ = lab
-        .in_docker("one", &["ping", "-c1", "-W5", "10.5.0.1"])
-        .ok();
+    reaches(&lab, "one", "10.5.0.1");
     lab.container("two", "app", &[]);
-    let _ = lab.in_docker("two", &["ping", "-c1", "-W5", "one"]).ok();
+    reaches(&lab, "two", "one");
     docker(&lab, "rm -f one two");
     docker(&lab, "network rm app");
     nothing_is_left(&lab);
@@ -359,12 +344,12 @@ fn names_lead_from_docker_to_others_and_back() {
     assert!(lab.h1.net(&["ps"]).ok().stdout.contains("web"));
     // It knows the others by the gateway, its own kind by the engine, and what is outside by both.
     for name in ["other", "store"] {
-        let _ = lab.in_docker("web", &["ping", "-c1", "-W5", name]).ok();
+        reaches(&lab, "web", name);
     }
     let ran = lab.in_docker("web", &["nslookup", "other"]);
     assert!(ran.stdout.contains(&other), "{ran}");
     lab.h1.restart();
-    let _ = lab.in_docker("web", &["ping", "-c1", "-W5", "other"]).ok();
+    reaches(&lab, "web", "other");
     let _ = lab
         .h1
         .in_container("other", &["ping", "-c1", "-W5", "www"])

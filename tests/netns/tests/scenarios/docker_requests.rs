@@ -1,43 +1,14 @@
 //! Requests of Docker's interface, compared one by one with what real engines answer; and what no client sends.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
-
 use netns_tests::host::SOCKET;
+use netns_tests::raw_http::Answer;
 use netns_tests::{Lab, OrFail};
 
 /// The requests with what they get.
 const TABLE: &str = include_str!("../tables/docker_requests.txt");
 
-/// An answer: its status, head and body.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-/// Sends raw bytes and reads until the daemon hangs up.
 fn send(lab: &Lab, bytes: &[u8]) -> Answer {
-    let mut stream = UnixStream::connect(lab.h1.path(SOCKET)).or_fail("connect to netd");
-    let patience = Some(Duration::from_secs(20));
-    stream.set_read_timeout(patience).or_fail("set a timeout");
-    stream.set_write_timeout(patience).or_fail("set a timeout");
-    // A daemon that has read enough may hang up in the midst of it.
-    let _ = stream.write_all(bytes);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let text = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head
-        .split_whitespace()
-        .nth(1)
-        .and_then(|code| code.parse().ok());
-    Answer {
-        status: status.unwrap_or(0),
-        head: head.to_lowercase(),
-        body: body.to_owned(),
-    }
+    lab.h1.raw_http(SOCKET, bytes)
 }
 
 fn ask(lab: &Lab, method: &str, path: &str, body: &str) -> Answer {

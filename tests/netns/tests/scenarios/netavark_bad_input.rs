@@ -4,6 +4,8 @@ use netns_tests::Lab;
 use netns_tests::podman::{id, merge, network, refused, request};
 use serde_json::{Value, json};
 
+use crate::cni_bad_input::nothing_was_made;
+
 fn lab() -> Lab {
     let lab = Lab::new();
     lab.h1.new_netns("web");
@@ -20,18 +22,6 @@ fn good() -> Value {
         &app(&json!({})),
         &json!({ "static_ips": ["10.89.0.2"] }),
     )
-}
-
-/// Nothing is there but what was there at the start: no network, no container, no interface.
-#[track_caller]
-fn nothing_was_made(lab: &Lab) {
-    let names = lab.h1.net(&["ls", "--format", "{{.Name}}"]).ok();
-    assert_eq!(names.text(), "bridge\nhost\nnone");
-    assert_eq!(lab.h1.net(&["ps", "-aq"]).ok().text(), "");
-    let links = lab.h1.in_netns("web", &["ip", "-o", "link"]).ok();
-    assert_eq!(links.text().lines().count(), 1, "{links}");
-    assert!(lab.h1.daemon_runs());
-    assert_eq!(lab.h1.status()["problems"], json!([]));
 }
 
 #[test]
