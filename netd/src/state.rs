@@ -25,7 +25,7 @@ use netd_model::{
     Network, NetworkId, NetworkName, NetworkPair, PeerRoute, Phase, RuntimeId, Subnet, Uplink,
 };
 
-use crate::store::{Change, Reservation, Snapshot};
+use crate::store::{Change, DockerChange, Reservation, Snapshot};
 
 /// Everything that netd knows.
 #[derive(Debug)]
@@ -102,13 +102,13 @@ impl State {
         let pools = snapshot.docker_pools.into_iter();
         let held = snapshot.docker_addresses.into_iter();
         let docker = pools
-            .map(Change::PutDockerPool)
-            .chain(held.map(|(pool, address)| Change::HoldAddress(pool, address)))
+            .map(|one| Change::Docker(DockerChange::PutPool(one)))
+            .chain(held.map(|(pool, address)| Change::Docker(DockerChange::Hold(pool, address))))
             .chain(
                 snapshot
                     .docker_networks
                     .into_iter()
-                    .map(Change::PutDockerNetwork),
+                    .map(|one| Change::Docker(DockerChange::PutNetwork(one))),
             );
         for change in networks
             .chain(containers)

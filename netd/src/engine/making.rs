@@ -11,7 +11,7 @@ use super::EngineError;
 use super::networks::bridge_owner;
 use super::pools::{Asked, Surroundings, pools};
 use crate::ledger::Ledger;
-use crate::store::Change;
+use crate::store::{Change, DockerChange};
 
 /// Who wants a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +94,12 @@ pub(super) fn intend(
     plan_network(&network, state.instance())?;
     let docker = match new.origin {
         Origin::User => None,
-        Origin::Docker { id, .. } => Some(Change::PutDockerNetwork(DockerNetwork {
-            id,
-            network: network.id,
-        })),
+        Origin::Docker { id, .. } => {
+            Some(Change::Docker(DockerChange::PutNetwork(DockerNetwork {
+                id,
+                network: network.id,
+            })))
+        }
     };
     let put = [Change::PutNetwork(network.clone())];
     ledger.commit(&put.into_iter().chain(docker).collect::<Vec<_>>())?;

@@ -9,7 +9,7 @@ use netd_model::{
 };
 
 use super::State;
-use crate::store::{Change, Reservation};
+use crate::store::{Change, DockerChange, Reservation};
 
 impl State {
     /// Makes one change, which the journal has.
@@ -66,27 +66,33 @@ impl State {
             Change::RemoveRoute(subnet) => self.drop_peer_route(*subnet),
             Change::PutUplink(uplink) => self.put_uplink(uplink),
             Change::RemoveUplink(device) => self.drop_uplink(device),
-            Change::PutDockerPool(pool) => self.docker.put_pool(pool),
-            Change::RemoveDockerPool(subnet) => {
-                for address in self.docker.drop_pool(*subnet) {
-                    self.let_go(address);
-                }
-            }
-            Change::HoldAddress(pool, address) => {
-                self.docker.hold(*pool, *address);
-                self.hold(*address);
-            }
-            Change::LetGoOfAddress(address) => {
-                self.docker.let_go(*address);
-                self.let_go(*address);
-            }
-            Change::PutDockerNetwork(network) => self.docker.put_network(*network),
-            Change::RemoveDockerNetwork(id) => self.docker.remove_network(*id),
+            Change::Docker(change) => self.apply_of_docker(change),
             Change::ForwardingTurnedOn(place) => self.forwarding_turned_on = Some(place.clone()),
             Change::Booted(boot) => self.boot = Some(boot.clone()),
             Change::Ipv6ForwardingTurnedOn(place) => {
                 self.ipv6_forwarding_turned_on = Some(place.clone());
             }
+        }
+    }
+
+    fn apply_of_docker(&mut self, change: &DockerChange) {
+        match change {
+            DockerChange::PutPool(pool) => self.docker.put_pool(pool),
+            DockerChange::RemovePool(subnet) => {
+                for address in self.docker.drop_pool(*subnet) {
+                    self.let_go(address);
+                }
+            }
+            DockerChange::Hold(pool, address) => {
+                self.docker.hold(*pool, *address);
+                self.hold(*address);
+            }
+            DockerChange::LetGo(address) => {
+                self.docker.let_go(*address);
+                self.let_go(*address);
+            }
+            DockerChange::PutNetwork(network) => self.docker.put_network(*network),
+            DockerChange::RemoveNetwork(id) => self.docker.remove_network(*id),
         }
     }
 

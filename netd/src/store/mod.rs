@@ -65,24 +65,31 @@ pub enum Change {
     PutUplink(Uplink),
     /// Forget a card of the host.
     RemoveUplink(IfName),
-    /// Put or replace a pool that a Docker engine asked for.
-    PutDockerPool(DockerPool),
-    /// Forget a pool of Docker's, with the addresses that are held in it.
-    RemoveDockerPool(Subnet),
-    /// Hold an address of a pool of Docker's for the engine.
-    HoldAddress(Subnet, IpAddr),
-    /// Stop to hold it.
-    LetGoOfAddress(IpAddr),
-    /// Put or replace the identity that a Docker engine gave a network.
-    PutDockerNetwork(DockerNetwork),
-    /// Forget an identity that a Docker engine gave a network.
-    RemoveDockerNetwork(NetworkId),
+    /// What a Docker engine asked for by its plugin protocol.
+    Docker(DockerChange),
     /// Remember that netd itself turned forwarding on, in a boot and namespace that the text names.
     ForwardingTurnedOn(String),
     /// Remember the boot of the machine that this is written in.
     Booted(String),
     /// The same of IPv6.
     Ipv6ForwardingTurnedOn(String),
+}
+
+/// One change of what is known of Docker's engines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DockerChange {
+    /// Put or replace a pool that a Docker engine asked for.
+    PutPool(DockerPool),
+    /// Forget a pool of Docker's, with the addresses that are held in it.
+    RemovePool(Subnet),
+    /// Hold an address of a pool of Docker's for the engine.
+    Hold(Subnet, IpAddr),
+    /// Stop to hold it.
+    LetGo(IpAddr),
+    /// Put or replace the identity that a Docker engine gave a network.
+    PutNetwork(DockerNetwork),
+    /// Forget an identity that a Docker engine gave a network.
+    RemoveNetwork(NetworkId),
 }
 
 /// An address that is kept for a container that is not there.

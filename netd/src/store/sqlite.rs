@@ -157,7 +157,7 @@ fn allowances(connection: &Connection) -> Result<Vec<NetworkPair>, StoreError> {
     .collect()
 }
 
-fn body<T: Serialize>(value: &T) -> Result<String, StoreError> {
+pub(super) fn body<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| corrupt("value", error))
 }
 
@@ -296,35 +296,7 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         Change::RemoveUplink(device) => {
             run("DELETE FROM uplink WHERE id = ?1", params![device.as_str()])
         }
-        Change::PutDockerPool(pool) => run(
-            "INSERT INTO docker_pool (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = ?2",
-            params![pool.subnet.to_string(), body(pool)?],
-        ),
-        Change::RemoveDockerPool(subnet) => run(
-            "DELETE FROM docker_pool WHERE id = ?1",
-            params![subnet.to_string()],
-        ),
-        Change::HoldAddress(pool, address) => run(
-            "INSERT INTO docker_address (address, pool) VALUES (?1, ?2)",
-            params![address.to_string(), pool.to_string()],
-        ),
-        Change::LetGoOfAddress(address) => run(
-            "DELETE FROM docker_address WHERE address = ?1",
-            params![address.to_string()],
-        ),
-        Change::PutDockerNetwork(network) => run(
-            "INSERT INTO docker_network (id, network, body) VALUES (?1, ?2, ?3)
-             ON CONFLICT (id) DO UPDATE SET network = ?2, body = ?3",
-            params![
-                network.id.to_string(),
-                network.network.to_string(),
-                body(network)?
-            ],
-        ),
-        Change::RemoveDockerNetwork(id) => run(
-            "DELETE FROM docker_network WHERE id = ?1",
-            params![id.to_string()],
-        ),
+        Change::Docker(change) => docker::write(transaction, change),
         Change::ForwardingTurnedOn(place) => put_fact(transaction, "forwarding_turned_on", place),
         Change::Booted(boot) => put_fact(transaction, "boot", boot),
         Change::Ipv6ForwardingTurnedOn(place) => {

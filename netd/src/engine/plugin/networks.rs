@@ -9,7 +9,7 @@ use crate::engine::making::Origin;
 use crate::engine::{DockerError, Engine, EngineError};
 use crate::ledger::Ledger;
 use crate::state::State;
-use crate::store::Change;
+use crate::store::{Change, DockerChange};
 
 /// A network as an engine asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,9 @@ impl Engine {
             }
         }
         self.turns
-            .take(move |ledger| Ok(ledger.commit(&[Change::RemoveDockerNetwork(id)])?))
+            .take(move |ledger| {
+                Ok(ledger.commit(&[Change::Docker(DockerChange::RemoveNetwork(id))])?)
+            })
             .await?
     }
 }
@@ -132,7 +134,7 @@ fn bind(ledger: &mut Ledger, asked: &NetworkAsked) -> Result<bool, EngineError> 
         id: asked.id,
         network: network.id,
     };
-    ledger.commit(&[Change::PutDockerNetwork(known)])?;
+    ledger.commit(&[Change::Docker(DockerChange::PutNetwork(known))])?;
     Ok(true)
 }
 

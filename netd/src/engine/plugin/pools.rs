@@ -10,7 +10,7 @@ use crate::engine::pools::{Family, chosen, used_subnets};
 use crate::engine::{DockerError, Engine, EngineError};
 use crate::ledger::Ledger;
 use crate::state::State;
-use crate::store::Change;
+use crate::store::{Change, DockerChange};
 
 /// A pool as an engine asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Engine {
                     subnet: pool.subnet,
                     gateway: gateway_of(state, pool.subnet),
                 };
-                ledger.commit(&[Change::PutDockerPool(pool)])?;
+                ledger.commit(&[Change::Docker(DockerChange::PutPool(pool))])?;
                 Ok(granted)
             })
             .await?
@@ -96,11 +96,11 @@ impl Engine {
             .take(move |ledger| {
                 let pool = pool_of(ledger.state(), subnet)?;
                 let change = match pool.references {
-                    0 | 1 => Change::RemoveDockerPool(subnet),
-                    more => Change::PutDockerPool(DockerPool {
+                    0 | 1 => Change::Docker(DockerChange::RemovePool(subnet)),
+                    more => Change::Docker(DockerChange::PutPool(DockerPool {
                         references: more - 1,
                         ..pool
-                    }),
+                    })),
                 };
                 Ok(ledger.commit(&[change])?)
             })
@@ -136,7 +136,7 @@ impl Engine {
                 if stays || !state.is_held(address) {
                     return Ok(());
                 }
-                Ok(ledger.commit(&[Change::LetGoOfAddress(address)])?)
+                Ok(ledger.commit(&[Change::Docker(DockerChange::LetGo(address))])?)
             })
             .await?
     }
@@ -227,8 +227,8 @@ fn hold_gateway(ledger: &mut Ledger, asked: AddressAsked) -> Result<IpAddr, Engi
                 ..pool
             };
             ledger.commit(&[
-                Change::PutDockerPool(pool),
-                Change::HoldAddress(asked.pool, gateway),
+                Change::Docker(DockerChange::PutPool(pool)),
+                Change::Docker(DockerChange::Hold(asked.pool, gateway)),
             ])?;
             Ok(gateway)
         }
@@ -239,7 +239,7 @@ fn hold(ledger: &mut Ledger, asked: AddressAsked) -> Result<IpAddr, EngineError>
     let state = ledger.state();
     pool_of(state, asked.pool)?;
     let address = choose(state, asked.pool, asked.address)?;
-    ledger.commit(&[Change::HoldAddress(asked.pool, address)])?;
+    ledger.commit(&[Change::Docker(DockerChange::Hold(asked.pool, address))])?;
     Ok(address)
 }
 
