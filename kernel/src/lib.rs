@@ -101,6 +101,10 @@ pub trait Kernel: Send + Sync + 'static {
     /// a kernel without br_netfilter: [`KernelError::NoBridgeFilter`].
     fn apply(&self, ops: &[Op]) -> Result<(), ApplyError>;
 
+    /// Waits until frames pass by the outer end of a pair that is up at both ends; a moment at most. The kernel sees to it only
+    /// after both are, and a packet that comes before is lost.
+    fn settle(&self, outside: &IfName);
+
     /// Destinations that the host already routes somewhere, default routes, netd's own routes and bridges left out, with the
     /// interface that each leads to. For choosing and refusing subnets.
     ///

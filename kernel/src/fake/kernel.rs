@@ -67,6 +67,9 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    /// Frames pass at once.
+    fn settle(&self, _: &IfName) {}
+
     fn routed_subnets(&self) -> Result<Vec<(Subnet, IfName)>, KernelError> {
         Ok(self.0.read(|machine| machine.routed_subnets())?)
     }

@@ -1,6 +1,5 @@
 //! The steps, one by one. Each is done entirely or undone; knows what a step means, not why it is taken.
 
-mod carrier;
 mod deletion;
 
 use std::collections::BTreeMap;
@@ -26,10 +25,6 @@ pub(super) struct Application<'a> {
     linux: &'a Linux,
     /// Interface numbers looked up so far. Only within one call: a name may come to mean another interface.
     indexes: BTreeMap<(NetnsId, IfName), u32>,
-    /// The outer end of each pair that was made, by the inner one.
-    pairs: BTreeMap<(NetnsId, IfName), IfName>,
-    /// Outer ends of pairs that are up at both.
-    raised: Vec<IfName>,
 }
 
 /// The namespace that a step is about.
@@ -55,8 +50,6 @@ impl<'a> Application<'a> {
         Self {
             linux,
             indexes: BTreeMap::new(),
-            pairs: BTreeMap::new(),
-            raised: Vec::new(),
         }
     }
 
@@ -81,7 +74,6 @@ impl<'a> Application<'a> {
                 }
             }
         }
-        carrier::settle(&self.linux.home, &self.raised);
         Ok(())
     }
 
@@ -265,10 +257,7 @@ impl<'a> Application<'a> {
         made.map_err(refused(&*action))?;
         self.indexes.remove(&(veth.netns, inside.clone()));
         self.indexes.remove(&(home.id, outside.clone()));
-        let finished = marked.and(raised).inspect(|()| {
-            let inner = (veth.netns, inside.clone());
-            self.pairs.insert(inner, outside.clone());
-        });
+        let finished = marked.and(raised);
         finished.map_err(|error| {
             let undone = match links::by_name(&mut session, outside) {
                 Ok(Some(link)) => session.request(links::delete(link.index), 0),
@@ -309,12 +298,7 @@ impl<'a> Application<'a> {
         .into_iter()
         .flatten()
         .try_for_each(|request| session.request(request, 0))
-        .map_err(refused(action))?;
-        if let (Some(netns), Some(true)) = (netns, change.up) {
-            self.raised
-                .extend(self.pairs.remove(&(netns, name.clone())));
-        }
-        Ok(())
+        .map_err(refused(action))
     }
 
     fn remove_address(

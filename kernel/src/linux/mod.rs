@@ -29,6 +29,7 @@ mod processes;
 mod sandboxes;
 
 mod apply;
+mod carrier;
 mod events;
 mod host;
 mod observe;
@@ -150,6 +151,10 @@ impl Kernel for Linux {
 
     fn apply(&self, ops: &[Op]) -> Result<(), ApplyError> {
         Application::new(self).run(ops)
+    }
+
+    fn settle(&self, outside: &IfName) {
+        carrier::settle(&self.home, outside);
     }
 
     fn routed_subnets(&self) -> Result<Vec<(Subnet, IfName)>, KernelError> {

@@ -181,7 +181,14 @@ impl Engine {
             watch.part_async(Part::Wait, gone).await?;
         }
         let mut beside = watch.fork();
-        let make = move |hands: &Hands| hands.make(subject, &before, &mut beside);
+        let attached = endpoint.clone();
+        let make = move |hands: &Hands| {
+            let made = hands.make(subject, &before, &mut beside)?;
+            if made.1.is_ok() {
+                hands.settle(&attached, &mut beside)?;
+            }
+            Ok::<_, EngineError>(made)
+        };
         let admitted = self.admit(endpoint, requests, watch);
         let (admitted, made) = tokio::join!(admitted, self.at_work(make));
         watch.join();

@@ -88,7 +88,27 @@ impl Hands {
         let done = self
             .make((id, container), &before, watch)
             .and_then(|made| self.conclude((id, container), made, watch));
+        // The kernel had its time while the outcome was written down.
+        if done.is_ok() {
+            self.settle(&endpoint, watch)?;
+        }
         Ok(Begun::Done(done))
+    }
+
+    /// Waits until packets pass to and from an endpoint. One that a Docker engine is to take is up later.
+    pub(super) fn settle(
+        &self,
+        endpoint: &Endpoint,
+        watch: &mut Stopwatch,
+    ) -> Result<(), EngineError> {
+        let waits = self.turns.now(|ledger| {
+            let container = ledger.state().container(endpoint.container);
+            container.is_some_and(|one| one.namespace != NamespaceMode::Docker)
+        })?;
+        if let Some(interface) = endpoint.interface.as_ref().filter(|_| waits) {
+            watch.part(Part::Carrier, || self.kernel.settle(&interface.outside));
+        }
+        Ok(())
     }
 
     /// Interfaces that are in a container's namespace already: another runtime may have made some.

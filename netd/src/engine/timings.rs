@@ -49,6 +49,8 @@ pub(super) enum Phase {
     Firewall,
     /// The kernel's links, addresses and routes, and beside them the container's files.
     Kernel,
+    /// Until packets pass; while the outcome is written down, or host ports and firewall are waited for.
+    Carrier,
     /// The flows that are forgotten.
     Flows,
     /// The outcome on disk, and in the names.
@@ -61,7 +63,7 @@ const OPERATIONS: [(Operation, &str); 4] = [
     (Operation::Create, "create"),
     (Operation::Remove, "remove"),
 ];
-const PHASES: [(Phase, &str); 10] = [
+const PHASES: [(Phase, &str); 11] = [
     (Phase::Whole, "whole"),
     (Phase::Wait, "wait"),
     (Phase::Register, "register"),
@@ -70,6 +72,7 @@ const PHASES: [(Phase, &str); 10] = [
     (Phase::Resolver, "resolver"),
     (Phase::Firewall, "firewall"),
     (Phase::Kernel, "kernel"),
+    (Phase::Carrier, "carrier"),
     (Phase::Flows, "flows"),
     (Phase::Outcome, "outcome"),
 ];

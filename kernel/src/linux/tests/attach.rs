@@ -160,6 +160,7 @@ fn frames_pass_as_soon_as_a_container_is_attached() {
             let wish = wish(netns);
             let ops = diff(&wish, &linux.observe(&wish).unwrap(), instance());
             linux.apply(&ops).unwrap();
+            linux.settle(&name("veth1"));
             assert!(is_operational(&linux, "veth1"), "round {round}");
             linux.release(netns);
         }

@@ -83,6 +83,7 @@ pub(super) fn of_phase(whole: &Span, phase: Phase) -> Span {
         Phase::Resolver => debug_span!(parent: whole, "resolver"),
         Phase::Firewall => debug_span!(parent: whole, "firewall"),
         Phase::Kernel => debug_span!(parent: whole, "kernel"),
+        Phase::Carrier => debug_span!(parent: whole, "carrier"),
         Phase::Flows => debug_span!(parent: whole, "flows"),
         Phase::Outcome => debug_span!(parent: whole, "outcome"),
     }
