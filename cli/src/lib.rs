@@ -11,3 +11,4 @@ pub mod netavark;
 mod handover;
 mod likeness;
 mod netns;
+mod words;

@@ -89,13 +89,9 @@ enum InstallError {
 
 /// Parses the command line, does what it says, and tells how it went.
 pub(super) fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match crate::words::read::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are "errors" to clap, meant for stdout; a closed pipe there is nobody's fault.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     let Verb::Install(install) = arguments.verb;
     match install.run() {

@@ -29,6 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use netd_api::Client;
 
 use crate::handover::PATIENCE;
+use crate::words;
 use example::Example;
 use failure::Failure;
 use state::State;
@@ -71,13 +72,9 @@ impl Asked {
 /// Answers one call of a runtime, or prints what a person asked for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match words::read::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are "errors" to clap, meant for stdout; a closed pipe there is nobody's fault.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     let done = match &arguments.verb {
         Verb::CreateRuntime(asked) => hook(asked, verbs::create_runtime),

@@ -36,6 +36,7 @@ use netd_api::Client;
 use serde_json::Value;
 
 use crate::handover::{self, PATIENCE};
+use crate::words;
 use create::Create;
 use failure::Failure;
 use install::Install;
@@ -124,13 +125,9 @@ fn resolver(text: &str) -> Result<Resolver, std::net::AddrParseError> {
 /// Answers one call of Podman, or does what a person typed.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match words::read::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are "errors" to clap, meant for stdout; a closed pipe there is nobody's fault.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     if let Verb::Install(install) = &arguments.verb {
         return install.main();

@@ -1,7 +1,7 @@
 //! The kernel of this machine, by netlink, /proc and the namespaces' own files.
 //!
-//! Reading order: `session` and `attributes` (how to talk), `namespace`, `sysctl` and `views` (where), `links`, `reaper`, `addresses`,
-//! `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `nsids`, `sandboxes` and `adopt` (whose end
+//! Reading order: `session` and `attributes` (how to talk), `namespace`, `sysctl` and `views` (where), `links`, `carrier`, `reaper`,
+//! `addresses`, `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `nsids`, `sandboxes` and `adopt` (whose end
 //! is whose), `apply` and `observe` (the two halves of the door), `host` (facts for decisions), `events` (who else does something).
 
 pub(crate) mod attributes;
@@ -12,6 +12,7 @@ mod sysctl;
 mod views;
 
 mod addresses;
+mod carrier;
 mod flows;
 mod links;
 mod reaper;
@@ -29,7 +30,6 @@ mod processes;
 mod sandboxes;
 
 mod apply;
-mod carrier;
 mod events;
 mod host;
 mod observe;
