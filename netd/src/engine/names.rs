@@ -31,6 +31,8 @@ pub(super) struct Names {
     defaults: DnsSettings,
     /// Networks whose names are answered at their gateways, too.
     gateways: Mutex<BTreeSet<NetworkId>>,
+    /// Held by whoever makes those what the state says, from the look at the state on.
+    gateways_turn: tokio::sync::Mutex<()>,
 }
 
 impl Names {
@@ -51,6 +53,7 @@ impl Names {
             resolver,
             defaults,
             gateways: Mutex::default(),
+            gateways_turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -193,6 +196,11 @@ impl Names {
     /// True if names are answered at the gateway of a network.
     pub(super) fn serves_gateway(&self, network: NetworkId) -> bool {
         self.resolver.serves(gateway_key(network))
+    }
+
+    /// Waits until nobody else opens or closes sockets at gateways.
+    pub(super) async fn gateways_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.gateways_turn.lock().await
     }
 
     /// Stops to answer names at all gateways but those of `wanted`.

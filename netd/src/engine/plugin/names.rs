@@ -78,6 +78,18 @@ impl Engine {
 
     /// Answers names at the gateways of Docker's networks, and stops where a network is none of Docker's any more.
     pub(in crate::engine) async fn see_to_gateways(&self) {
+        let _turn = self.names.gateways_turn().await;
+        self.open_gateways().await;
+    }
+
+    /// As [`Engine::see_to_gateways`], with new sockets: a bridge that was made anew is not the one they were bound to.
+    pub(in crate::engine) async fn renew_gateways(&self) {
+        let _turn = self.names.gateways_turn().await;
+        self.names.keep_gateways(&BTreeSet::new()).await;
+        self.open_gateways().await;
+    }
+
+    async fn open_gateways(&self) {
         let Ok(wanted) = self.look(gateways).await else {
             return;
         };
@@ -87,28 +99,29 @@ impl Engine {
             if self.names.serves_gateway(gateway.network) {
                 continue;
             }
-            let (bridge, address) = (gateway.bridge.clone(), gateway.address);
-            let opened = self
-                .kernel(move |kernel| kernel.open_gateway_resolver(&bridge, address))
-                .await;
-            let names = std::sync::Arc::clone(&self.names);
-            let served = match opened {
-                Ok(sockets) => self
-                    .look(move |state| names.serve_gateway(state, gateway.network, sockets))
-                    .await
-                    .and_then(|served| served),
-                Err(error) => Err(error.into()),
+            let Err(error) = self.open_gateway(&gateway).await else {
+                continue;
             };
-            if let Err(error) = served {
+            // One that was removed meanwhile is nobody's gateway any more.
+            if self.is_gateway(gateway.network).await {
                 tracing::warn!(bridge = %gateway.bridge, error = %error.sentence(), "Docker's containers cannot ask for names at their gateway");
             }
         }
     }
 
-    /// As [`Engine::see_to_gateways`], with new sockets: a bridge that was made anew is not the one they were bound to.
-    pub(in crate::engine) async fn renew_gateways(&self) {
-        self.names.keep_gateways(&BTreeSet::new()).await;
-        self.see_to_gateways().await;
+    async fn open_gateway(&self, gateway: &Gateway) -> Result<(), EngineError> {
+        let (network, bridge, address) = (gateway.network, gateway.bridge.clone(), gateway.address);
+        let sockets = self
+            .kernel(move |kernel| kernel.open_gateway_resolver(&bridge, address))
+            .await?;
+        let names = std::sync::Arc::clone(&self.names);
+        self.look(move |state| names.serve_gateway(state, network, sockets))
+            .await?
+    }
+
+    async fn is_gateway(&self, network: NetworkId) -> bool {
+        let wanted = self.look(gateways).await.unwrap_or_default();
+        wanted.iter().any(|gateway| gateway.network == network)
     }
 }
 

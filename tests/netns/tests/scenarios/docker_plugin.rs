@@ -268,3 +268,30 @@ fn without_the_option_there_is_no_plugin() {
     let lab = Lab::new();
     assert!(!lab.h1.path(PLUGIN_SOCKET).exists());
 }
+
+#[test]
+fn networks_made_at_once_all_answer_names_at_their_gateways() {
+    let lab = Lab::with(with_plugin());
+    let all_at_once = |method: &str| {
+        let line = format!(
+            r#"for number in $(seq 12); do
+    id=$(printf %02x%062d $number 0); pool="10.5.$number"
+    curl -sS --unix-socket {PLUGIN_SOCKET} http://netd/NetworkDriver.{method} \
+        -d "{{\"NetworkID\":\"$id\",\"IPv4Data\":[{{\"Pool\":\"$pool.0/24\",\"Gateway\":\"$pool.1/24\"}}]}}" &
+done; wait"#
+        );
+        let answers = lab.h1.sh(&line).ok();
+        assert_eq!(answers.text(), "{}".repeat(12));
+    };
+    for _ in 0..5 {
+        all_at_once("CreateNetwork");
+        let listening = lab.h1.sh("ss -Hlun sport = :53").ok();
+        for number in 1..=12 {
+            let gateway = format!("10.5.{number}.1%");
+            assert!(listening.stdout.contains(&gateway), "{gateway} {listening}");
+        }
+        all_at_once("DeleteNetwork");
+    }
+    let said = lab.h1.log_tail(usize::MAX);
+    assert!(!said.contains("cannot ask for names"), "{said}");
+}

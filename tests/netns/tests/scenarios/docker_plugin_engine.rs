@@ -1,5 +1,6 @@
 //! A real Docker engine, unpatched, whose networks and addresses are netd's by its plugin protocol.
 
+mod kills;
 mod options;
 
 use netns_tests::dockerd::DockerLab;
