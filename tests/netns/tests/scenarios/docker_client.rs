@@ -179,37 +179,6 @@ fn a_client_of_any_year_makes_fills_and_removes_a_network() {
     }
 }
 
-/// Commands of a section of README.md.
-fn commands(section: &str) -> Vec<&'static str> {
-    let readme = include_str!("../../../../README.md");
-    let text = readme.split("\n## ").find(|text| text.starts_with(section));
-    let lines = text.unwrap_or_default().lines();
-    lines.filter_map(|line| line.strip_prefix("    ")).collect()
-}
-
-#[test]
-fn each_line_of_the_readme_about_dockers_client_runs() {
-    let lab = Lab::new();
-    let lines = commands("Docker's client");
-    assert!(lines.len() > 10, "{lines:?}");
-    let programs = [
-        netns_tests::docker::client(),
-        netns_tests::programs::built("net"),
-    ];
-    let folders = programs.map(|program| program.parent().unwrap().display().to_string());
-    let address = netns_tests::host::SOCKET;
-    let setup = format!(
-        "set -ex; export PATH={}:$PATH NETD_HOST={address} DOCKER_CONFIG=/run/lab/docker",
-        folders.join(":")
-    );
-    // The daemon of a test listens elsewhere than that of a machine.
-    let script = lines.join("\n").replace("/run/netd.sock", address);
-    let ran = lab.h1.sh(&format!("{setup}\n{script}")).ok();
-    for said in ["web 172.28.0.10/24", "\n172.28.0.10\n", "network connect"] {
-        assert!(ran.stdout.contains(said), "{said}: {ran}");
-    }
-}
-
 #[test]
 fn docker_network_prune_removes_what_is_not_used_and_fits() {
     let lab = Lab::new();

@@ -87,6 +87,7 @@ mod obstacles;
 mod docker_client;
 mod docker_plugin;
 mod docker_plugin_engine;
+mod manual;
 
 mod docker_events;
 
