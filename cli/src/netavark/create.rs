@@ -137,13 +137,16 @@ impl Create {
         if given.is_null() {
             *given = json!({});
         }
-        let driver = match given.get("driver") {
-            Some(Value::String(driver)) if !driver.is_empty() => driver.clone(),
-            _ => {
-                given["driver"] = "host-local".into();
-                "host-local".to_owned()
-            }
-        };
+        let wrong = |what: &str| Failure::Decode(format!("network, ipam_options: {what}"));
+        let options = given.as_object_mut().ok_or_else(|| wrong("no object"))?;
+        let driver = options.entry("driver").or_insert(Value::Null);
+        if driver.is_null() || driver == "" {
+            *driver = "host-local".into();
+        }
+        let driver = driver
+            .as_str()
+            .ok_or_else(|| wrong("driver is no string"))?
+            .to_owned();
         if driver != "none" || self.subnets()?.is_empty() {
             return Ok(driver != "none");
         }

@@ -182,6 +182,9 @@ fn netavark_create_refuses_what_no_container_could_join() {
             "--dns",
         ),
         (json!({ "labels": 7 }), "network"),
+        (json!({ "ipam_options": [] }), "ipam_options"),
+        (json!({ "ipam_options": "dhcp" }), "ipam_options"),
+        (json!({ "ipam_options": { "driver": 7 } }), "driver"),
     ] {
         let asked = asked("app", &further).to_string();
         let said = refused(&lab.h1.netavark(&["create"], asked.as_bytes()));
