@@ -25,6 +25,10 @@ pub enum Measure {
     PluginAdd,
     /// Detach it by whole processes.
     PluginDel,
+    /// Attach the Nth container of a network, with one port, by whole processes.
+    PluginAddPort,
+    /// Detach it by whole processes.
+    PluginDelPort,
     /// Attach the Nth container of a network, with a hundred ports, by whole processes.
     PluginAddPorts,
     /// Detach it by whole processes.
@@ -164,6 +168,18 @@ impl Measure {
                 "ms",
                 Some("N"),
             ),
+            Self::PluginAddPort => (
+                "plugin-add-port",
+                "ADD of the Nth container with one port, whole processes",
+                "ms",
+                Some("N"),
+            ),
+            Self::PluginDelPort => (
+                "plugin-del-port",
+                "DEL of the Nth container with one port, whole processes",
+                "ms",
+                Some("N"),
+            ),
             Self::PluginAddPorts => (
                 "plugin-add-ports",
                 "ADD of the Nth container with 100 ports, whole processes",
@@ -298,7 +314,12 @@ impl Measure {
                  of netd, `netavark setup`, and the plugins bridge with host-local, portmap and firewall of the CNI project. N - 1 \
                  containers are on the network already. When it has ended, the container is reachable as it was promised."
             }
-            Self::PluginDel | Self::PluginDelPorts => "As above; `netavark teardown`.",
+            Self::PluginDel | Self::PluginDelPort | Self::PluginDelPorts => {
+                "As above; `netavark teardown`."
+            }
+            Self::PluginAddPort => {
+                "As above; one port is published. The N - 1 others publish none."
+            }
             Self::PluginAddPorts => {
                 "As above; a hundred ports are published, each by itself. The N - 1 others publish none."
             }

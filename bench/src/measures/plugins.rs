@@ -1,4 +1,4 @@
-//! Whole processes, as runtimes call them: the Nth container of a network comes and goes, without ports and with many.
+//! Whole processes, as runtimes call them: the Nth container of a network comes and goes, without ports, with one and with many.
 //!
 //! Nobody is let off for being slow: all lanes are filled to the same number of containers, which is the longest part.
 
@@ -13,8 +13,9 @@ use crate::measure::Measure;
 use crate::results::Results;
 
 /// What is measured with how many ports.
-const WAYS: [(u16, [Measure; 2]); 2] = [
+const WAYS: [(u16, [Measure; 2]); 3] = [
     (0, [Measure::PluginAdd, Measure::PluginDel]),
+    (1, [Measure::PluginAddPort, Measure::PluginDelPort]),
     (100, [Measure::PluginAddPorts, Measure::PluginDelPorts]),
 ];
 

@@ -8,10 +8,12 @@ use crate::measure::Measure;
 /// Numbers of containers at which they are compared.
 const SIZES: [u64; 2] = [1, 500];
 
-const STEPS: [(&str, Measure); 4] = [
+const STEPS: [(&str, Measure); 6] = [
     ("ADD", Measure::PluginAdd),
+    ("ADD with 1 port", Measure::PluginAddPort),
     ("ADD with 100 ports", Measure::PluginAddPorts),
     ("DEL", Measure::PluginDel),
+    ("DEL with 1 port", Measure::PluginDelPort),
     ("DEL with 100 ports", Measure::PluginDelPorts),
 ];
 
