@@ -62,6 +62,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// [`AdoptError`]; nothing is pinned then.
     fn adopt(&self, handle: NetnsHandle) -> Result<Sandbox, AdoptError>;
 
+    /// What [`Kernel::adopt`] said of a namespace, if that is pinned still.
+    fn pinned(&self, netns: NetnsId) -> Option<Sandbox>;
+
     /// Pins a namespace known from before a restart, by its anchor.
     ///
     /// # Errors

@@ -39,6 +39,12 @@ impl Kernel for FakeKernel {
         answer.map_err(KernelError::from)?
     }
 
+    fn pinned(&self, netns: NetnsId) -> Option<Sandbox> {
+        // The dead have pinned nothing.
+        let pinned = self.0.read(|machine| machine.pinned(netns));
+        pinned.ok().flatten()
+    }
+
     fn readopt(&self, sandbox: &Sandbox) -> Result<(), AdoptError> {
         let answer = self.0.change(|machine| machine.readopt(sandbox));
         answer.map_err(KernelError::from)?

@@ -43,6 +43,16 @@ impl Machine {
         })
     }
 
+    /// What [`crate::Kernel::pinned`] promises.
+    pub(super) fn pinned(&self, netns: NetnsId) -> Option<Sandbox> {
+        let anchor = self.daemon.pins.get(&netns)?.anchor.clone()?;
+        Some(Sandbox {
+            netns,
+            anchor,
+            dns_port: None,
+        })
+    }
+
     fn namespace_of(&self, handle: NetnsHandle) -> Result<NetnsId, AdoptError> {
         let (NetnsHandle::Process { pid } | NetnsHandle::Descriptor { pid, .. }) = handle;
         let process = self

@@ -129,6 +129,10 @@ impl Kernel for Linux {
         adopt::adopt(&self.sandboxes, self.home.id, handle)
     }
 
+    fn pinned(&self, netns: NetnsId) -> Option<Sandbox> {
+        self.sandboxes.known(netns)
+    }
+
     fn readopt(&self, sandbox: &Sandbox) -> Result<(), AdoptError> {
         adopt::readopt(&self.sandboxes, sandbox)
     }

@@ -1,7 +1,8 @@
 //! A network namespace with everything kept open in it: netlink sockets and the directories of its parameters.
 //!
-//! What must happen inside and leaves no descriptor is done by a thread of its own that enters, works and ends, or goes
-//! on to the next one. It never comes back, so no error path can leave a thread of the daemon in the wrong namespace.
+//! What must happen inside and leaves no descriptor is done by the calling thread, which pays a [`Visit`], or by threads of
+//! their own that go from one to the next ([`travel`]). No error path leaves a thread of the daemon in the wrong namespace:
+//! the end of a visit brings it back or ends the process.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -51,11 +52,11 @@ impl Namespace {
 
     /// The namespace of an nsfs file, with `sessions` netlink sockets, and what `also` opens while somebody is there. Its
     /// parameters are looked for in `view`, or in /proc itself.
-    pub(super) fn open<T: Send>(
+    pub(super) fn open<T>(
         file: File,
         sessions: usize,
         view: Option<View>,
-        also: impl FnOnce() -> io::Result<T> + Send,
+        also: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<(Self, T)> {
         let id = identity(&file)?;
         run_in(&file, id, || {
@@ -93,11 +94,8 @@ impl Namespace {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` inside: on the calling thread if that is there, else on a thread of its own (40 microseconds).
-    pub(super) fn run<T: Send>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send,
-    ) -> io::Result<T> {
+    /// Runs `work` inside, on the calling thread.
+    pub(super) fn run<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         run_in(&self.file, self.id, work)
     }
 }
@@ -134,11 +132,30 @@ pub(super) fn travel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Syn
     })
 }
 
-fn run_in<T: Send>(
-    file: &File,
-    id: NetnsId,
-    work: impl FnOnce() -> io::Result<T> + Send,
-) -> io::Result<T> {
+/// The calling thread's stay in another namespace. A thread of its own would cost three times as much.
+struct Visit {
+    home: File,
+}
+
+impl Visit {
+    fn begin(file: &File) -> io::Result<Self> {
+        let home = File::open(HERE)?;
+        setns(file, CloneFlags::CLONE_NEWNET)?;
+        Ok(Self { home })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Err(error) = setns(&self.home, CloneFlags::CLONE_NEWNET) {
+            // What this thread did next would be done to a container's network. A restart loses nothing.
+            tracing::error!(%error, "a thread cannot leave a container's namespace; the daemon ends");
+            std::process::abort();
+        }
+    }
+}
+
+fn run_in<T>(file: &File, id: NetnsId, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     if TRAVELS.get() {
         setns(file, CloneFlags::CLONE_NEWNET)?;
         return work();
@@ -146,17 +163,8 @@ fn run_in<T: Send>(
     if identity_at(Path::new(HERE))? == id {
         return work();
     }
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("netd-inside".to_owned())
-            .spawn_scoped(scope, || {
-                setns(file, CloneFlags::CLONE_NEWNET)?;
-                work()
-            })?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread inside the namespace panicked")))
-    })
+    let _visit = Visit::begin(file)?;
+    work()
 }
 
 /// The identity of a namespace by its open file.

@@ -21,6 +21,12 @@ pub fn adopting_twice_gives_the_same_answer(machine: &mut dyn Machine) {
     let (_, stranger) = new_sandbox(machine);
     assert_ne!(stranger.netns, sandbox.netns);
     assert_ne!(machine.kernel().own_netns(), sandbox.netns);
+    assert_eq!(
+        machine.kernel().pinned(sandbox.netns),
+        Some(sandbox.clone())
+    );
+    machine.kernel().release(sandbox.netns);
+    assert_eq!(machine.kernel().pinned(sandbox.netns), None);
 }
 
 pub fn what_is_no_sandbox_is_refused(machine: &mut dyn Machine) {

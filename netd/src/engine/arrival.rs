@@ -125,8 +125,12 @@ impl Hands {
             mut facts,
             handle,
         } = newcomer;
-        // Once more: whoever was in the lane may have let go of it.
-        let enrolled = match self.kernel.adopt(handle) {
+        // Whoever was in the lane may have let go of it: then once more.
+        let pinned = match self.kernel.pinned(netns) {
+            Some(sandbox) => Ok(sandbox),
+            None => self.kernel.adopt(handle),
+        };
+        let enrolled = match pinned {
             Ok(sandbox) if sandbox.netns == netns => {
                 facts.sandbox = Some(sandbox);
                 self.turns.now(|ledger| register(ledger, new, facts))?

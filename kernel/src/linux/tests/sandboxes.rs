@@ -203,3 +203,32 @@ fn a_process_with_all_its_files_open_says_what_to_raise() {
     assert!(sentence.contains("LimitNOFILE="), "{sentence}");
     assert!(!sentence.contains(" 0 files"), "{sentence}");
 }
+
+#[test]
+fn a_thread_is_back_after_a_visit_even_if_the_work_fails_or_panics() {
+    use crate::linux::namespace::{Namespace, identity, identity_at};
+    use std::io;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    let here = || identity_at("/proc/thread-self/ns/net".as_ref());
+    in_new_namespace(|_| {
+        let home = here().unwrap();
+        let bare = Bare::make();
+        let there = identity(&bare.0).unwrap();
+        assert_ne!(home, there);
+        let (namespace, inside) = Namespace::open(bare.0, 1, None, here).unwrap();
+        assert_eq!((inside, here().unwrap()), (there, home));
+        assert_eq!(
+            (namespace.run(here).unwrap(), here().unwrap()),
+            (there, home)
+        );
+        let refused = namespace.run(|| Err::<(), _>(io::Error::other("no")));
+        assert_eq!(
+            (refused.unwrap_err().to_string().as_str(), here().unwrap()),
+            ("no", home)
+        );
+        let bug = || namespace.run(|| -> io::Result<()> { panic!("a bug") });
+        assert!(catch_unwind(AssertUnwindSafe(bug)).is_err());
+        assert_eq!(here().unwrap(), home);
+    });
+}
