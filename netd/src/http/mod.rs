@@ -171,8 +171,9 @@ pub async fn serve(listener: UnixListener, engine: Arc<Engine>, end: watch::Rece
 
 /// Serves a Docker engine by its plugin protocol, as [`serve`] does others.
 pub async fn serve_docker(listener: UnixListener, engine: Arc<Engine>, end: watch::Receiver<bool>) {
-    plugin::catch_up(&engine).await;
-    answer_all(listener, plugin::router(engine), end).await;
+    let news = plugin::follow(Arc::clone(&engine), end.clone());
+    let answers = answer_all(listener, plugin::router(engine), end);
+    tokio::join!(news, answers);
 }
 
 async fn answer_all(listener: UnixListener, router: axum::Router, mut end: watch::Receiver<bool>) {

@@ -179,7 +179,7 @@ fn new_container(asked: &EndpointAsked) -> Result<NewContainer, EngineError> {
 }
 
 /// The name of a container of which only its identity is known.
-pub(super) fn name_of(id: ContainerId) -> String {
+fn name_of(id: ContainerId) -> String {
     format!("docker-{}", id.short())
 }
 

@@ -10,7 +10,7 @@ use netd_model::{
     Network, NetworkId, Phase,
 };
 
-use super::endpoints::{name_of, of_docker};
+use super::endpoints::of_docker;
 use crate::engine::names::has_names;
 use crate::engine::{Engine, EngineError};
 use crate::ledger::Ledger;
@@ -52,19 +52,16 @@ impl Engine {
             .await?
     }
 
-    /// Endpoints of Docker engines whose containers' names are not known yet, each with what the engines call its network.
+    /// Endpoints of Docker engines, each with what the engines call its network.
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the daemon is ending.
-    pub async fn nameless_docker_endpoints(
-        &self,
-    ) -> Result<Vec<(NetworkId, ContainerId)>, EngineError> {
+    pub async fn docker_endpoints(&self) -> Result<Vec<(NetworkId, ContainerId)>, EngineError> {
         self.look(|state| {
             let dockers = state
                 .containers()
                 .filter(|one| one.namespace == NamespaceMode::Docker);
-            let nameless = dockers.filter(|one| one.name.as_str() == name_of(one.id));
-            let with_networks = nameless.flat_map(|one| {
+            let with_networks = dockers.flat_map(|one| {
                 let networks = state.endpoints_of(one.id).into_iter();
                 networks.flat_map(move |endpoint| {
                     let identities = state.docker_identities(endpoint.network);
@@ -154,7 +151,8 @@ fn gateway(network: &Network) -> Option<Gateway> {
     })
 }
 
-/// Writes the names; gives the endpoint that has them. A name that another container of netd's has is only an alias.
+/// Writes the names; gives the endpoint that has others than before. A name that another container of netd's has is only an
+/// alias.
 fn rename(
     ledger: &mut Ledger,
     id: ContainerId,
@@ -179,6 +177,9 @@ fn rename(
         if alias.as_str() != renamed.name.as_str() && !aliases.contains(&alias) {
             aliases.push(alias);
         }
+    }
+    if renamed == **container && aliases == endpoint.aliases {
+        return Ok(None);
     }
     let endpoint = Endpoint {
         aliases,

@@ -3,11 +3,12 @@
 //!
 //! A thin translation, as [`docker`](super::docker) is the other way round. The protocol is described in libnetwork's
 //! documents remote.md and ipam.md. Reading order: [`router`], [`wire`] (the forms), [`refused`] (errors out), [`ipam`],
-//! [`network`] with [`request`] and [`ports`], [`inquiry`].
+//! [`network`] with [`request`] and [`ports`], [`inquiry`] and [`news`] (names of containers, which the protocol does not tell).
 
 mod inquiry;
 mod ipam;
 mod network;
+mod news;
 mod ports;
 mod refused;
 mod request;
@@ -23,6 +24,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
+pub(in crate::http) use self::news::follow;
 use self::refused::Refused;
 use self::wire::Manifest;
 use crate::engine::Engine;
@@ -30,13 +32,6 @@ use crate::engine::Engine;
 /// Form of what is answered, as the first version of the protocol has it, and the second, which differs by name only.
 const VERSION_1_1: &str = "application/vnd.docker.plugins.v1.1+json";
 const VERSION_1_2: &str = "application/vnd.docker.plugins.v1.2+json";
-
-/// Asks the engine for the names of containers that joined when nobody could ask.
-pub(super) async fn catch_up(engine: &Arc<Engine>) {
-    for (network, endpoint) in engine.nameless_docker_endpoints().await.unwrap_or_default() {
-        inquiry::ask_for_names(engine, network, endpoint);
-    }
-}
 
 /// All methods.
 pub(super) fn router(engine: Arc<Engine>) -> Router {

@@ -9,7 +9,6 @@ use axum::routing::post;
 use axum::{Json, Router};
 use netd_model::{ContainerId, NetworkId};
 
-use super::inquiry::ask_for_names;
 use super::ports::published;
 use super::refused::{Asked, Refused, whole};
 use super::request::network_asked;
@@ -159,10 +158,9 @@ async fn join(
     Shared(engine): Shared<Arc<Engine>>,
     Asked(request): Asked<JoinRequest>,
 ) -> Result<Json<JoinAnswer>, Refused> {
-    let network: NetworkId = parsed("NetworkID", &request.network_id)?;
+    let _: NetworkId = parsed("NetworkID", &request.network_id)?;
     let id: ContainerId = parsed("EndpointID", &request.endpoint_id)?;
     let there = engine.docker_endpoint(id).await?;
-    ask_for_names(&engine, network, id);
     let gateway = |is_v4: bool| {
         let mut gateways = there.gateways.iter();
         let gateway = gateways.find(|gateway: &&IpAddr| gateway.is_ipv4() == is_v4);

@@ -1,6 +1,7 @@
 //! A real Docker engine, unpatched, whose networks and addresses are netd's by its plugin protocol.
 
 mod kills;
+mod news;
 mod options;
 
 use netns_tests::dockerd::DockerLab;
