@@ -1,10 +1,11 @@
-//! The house rules that a compiler does not check: who imports whom, and where `unsafe` may stand.
+//! The house rules that a compiler does not check: who imports whom, where `unsafe` may stand, and how programs are linked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 use netns_tests::OrFail;
+use netns_tests::programs::built;
 
 /// Crates of the workspace, each with those of the workspace that it may use. An absent crate fails the test, so a
 /// new one has to be given its place here.
@@ -192,5 +193,33 @@ fn every_source_says_what_it_is_for() {
                 .is_some_and(|line| line.starts_with("//!"));
             assert!(opens, "{} does not open with //!", path.display());
         }
+    }
+}
+
+/// True if the kernel starts another program to load this one's libraries: an ELF file with a program header PT_INTERP (elf(5)).
+fn has_interpreter(file: &[u8]) -> bool {
+    const PT_INTERP: usize = 3;
+    let number = |at: usize, size: usize| {
+        let bytes = file.get(at..at + size).or_fail("read an ELF header");
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |sum: usize, byte| sum << 8 | usize::from(*byte))
+    };
+    // Of the header of a 64-bit file: e_phoff, e_phentsize, e_phnum.
+    let (offset, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    (0..count).any(|index| number(offset + index * size, 4) == PT_INTERP)
+}
+
+#[test]
+fn programs_that_start_for_each_container_load_no_library() {
+    let elsewhere = std::fs::read("/bin/true").or_fail("read a program of the machine");
+    assert!(has_interpreter(&elsewhere), "/bin/true needs the C library");
+    for name in ["net", "netd-cni", "netd-hook", "netd-netavark"] {
+        let program = std::fs::read(built(name)).or_fail("read a program");
+        assert!(
+            !has_interpreter(&program),
+            "{name} is not linked statically (cli/build.rs)"
+        );
     }
 }
