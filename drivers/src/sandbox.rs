@@ -10,7 +10,7 @@ use netd_model::container::Phase;
 use netd_model::desired::{KernelState, RouteState, SandboxState, Sysctl};
 use netd_model::network::BridgeSpec;
 use netd_model::{
-    ContainerRoute, DriverSpec, Endpoint, IfName, InstanceId, IpNetwork, Lease, Network,
+    ContainerRoute, DriverSpec, Endpoint, IfName, InstanceId, IpNetwork, Lease, Network, NetworkId,
     NetworkName, Sandbox, Subnet,
 };
 
@@ -77,6 +77,7 @@ pub fn plan_sandbox(
         inside.routes.extend(own_routes(attachment, spec));
     }
     inside.sysctls = sysctls(&inside);
+    inside.sysctls.extend(manners(&wired));
     for (attachment, _) in &wired {
         // After netd's own: what a user says of an interface goes before.
         let endpoint = attachment.endpoint;
@@ -139,14 +140,14 @@ enum Family {
     V6,
 }
 
-/// The default route: by the network with the highest priority, then by the lexically first name, as in Docker.
-/// Internal networks lead nowhere.
+/// The default route: by the network with the highest priority, then by the lexically first name, as in Docker; of several
+/// interfaces on that network by the one that came first. Internal networks lead nowhere.
 fn default_route(wired: &[(Attachment<'_>, &BridgeSpec)], family: Family) -> Option<RouteState> {
     let everywhere = match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
-    let gateway = wired
+    let (gateway, interface) = wired
         .iter()
         .filter(|(Attachment { network, .. }, _)| !network.policy.internal)
         .filter_map(|(Attachment { network, endpoint }, spec)| {
@@ -155,13 +156,19 @@ fn default_route(wired: &[(Attachment<'_>, &BridgeSpec)], family: Family) -> Opt
                 .iter()
                 .find(|lease| lease.address.is_ipv4() == everywhere.is_ipv4())?;
             let gateway = bridge::gateway_for(network, spec, lease)?;
-            Some((Reverse(endpoint.gateway_priority), &network.name, gateway))
+            let place = (
+                Reverse(endpoint.gateway_priority),
+                &network.name,
+                endpoint.rank,
+            );
+            Some((place, (gateway, &endpoint.interface)))
         })
-        .min()
-        .map(|(_, _, gateway)| gateway)?;
+        .min_by_key(|(place, _)| *place)
+        .map(|(_, way)| way)?;
     Some(RouteState {
         destination: Subnet::new(everywhere, 0).ok()?,
         gateway,
+        interface: interface.as_ref().map(|own| own.inside.clone()),
     })
 }
 
@@ -177,6 +184,7 @@ fn own_routes(attachment: &Attachment<'_>, spec: &BridgeSpec) -> Vec<RouteState>
         Some(RouteState {
             destination: route.destination,
             gateway: route.gateway.or_else(|| hop(route.destination))?,
+            interface: endpoint.interface.as_ref().map(|own| own.inside.clone()),
         })
     };
     endpoint.routes.iter().filter_map(route).collect()
@@ -214,6 +222,37 @@ fn sysctls(inside: &SandboxState) -> BTreeMap<Sysctl, String> {
         }
     }
     sysctls
+}
+
+/// What several interfaces on one network need, each of which the kernel would by itself speak of as of the others (weak
+/// host model, RFC 1122 section 3.3.4.2). All of it is of IPv4: in IPv6 an interface answers for its own addresses only
+/// (`ndisc_recv_ns`, net/ipv6/ndisc.c), and nothing is dropped by where it came from.
+fn manners(wired: &[(Attachment<'_>, &BridgeSpec)]) -> BTreeMap<Sysctl, String> {
+    let several = |network: NetworkId| {
+        let here = wired
+            .iter()
+            .filter(|(other, _)| other.network.id == network);
+        here.count() > 1
+    };
+    let of_several = wired.iter().filter(|(own, _)| several(own.network.id));
+    let interfaces = of_several.filter_map(|(own, _)| own.endpoint.interface.as_ref());
+    let manners = interfaces.flat_map(|interface| {
+        [
+            // Answers for its own address only. Else neighbours would send to whichever interface answered first, also
+            // after that one is gone.
+            ("arp_ignore", "1"),
+            // Asks in its own name only, from which neighbours learn as well.
+            ("arp_announce", "2"),
+            // Takes what comes although the way back leads over the first of them. 1, which many hosts have and new
+            // namespaces inherit, drops it; the higher of this and `all` counts (ip-sysctl.rst).
+            ("rp_filter", "2"),
+        ]
+        .map(|(key, value)| {
+            let key = Sysctl::of_interface("ipv4", &interface.inside, key);
+            (key, value.to_owned())
+        })
+    });
+    manners.collect()
 }
 
 #[cfg(test)]

@@ -235,12 +235,15 @@ pub struct InterfaceState {
 pub const ROUTE_PROTOCOL: u8 = 0x6e;
 
 /// A route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteState {
     /// Where it leads; prefix 0 for the default route.
     pub destination: Subnet,
     /// The next hop.
     pub gateway: IpAddr,
+    /// The interface that it leaves by, in a sandbox: two may reach the next hop. `None` on the host, where the kernel
+    /// knows the only one.
+    pub interface: Option<IfName>,
 }
 
 /// A kernel parameter below /proc/sys/net, as its path there: `ipv4/ip_forward`, `ipv6/conf/eth0/accept_ra`.

@@ -65,6 +65,7 @@ fn wish() -> KernelState {
     let route = RouteState {
         destination: "0.0.0.0/0".parse().unwrap(),
         gateway: "10.0.0.1".parse().unwrap(),
+        interface: Some(name("eth0")),
     };
     let sandbox = SandboxState {
         loopback_up: true,
@@ -304,10 +305,12 @@ fn a_route_is_replaced_and_not_removed_first() {
     let old = RouteState {
         destination: "0.0.0.0/0".parse().unwrap(),
         gateway: "10.0.0.254".parse().unwrap(),
+        interface: Some(name("eth0")),
     };
     let surplus = RouteState {
         destination: "10.9.0.0/16".parse().unwrap(),
         gateway: "10.0.0.254".parse().unwrap(),
+        interface: Some(name("eth0")),
     };
     sandbox_of(&mut there).routes = BTreeSet::from([old, surplus]);
     assert_eq!(

@@ -77,6 +77,7 @@ fn one_attachment_is_a_pair_an_address_a_route_and_a_resolver() {
     let route = RouteState {
         destination: subnet("0.0.0.0/0"),
         gateway: "172.28.0.1".parse().unwrap(),
+        interface: Some("eth1".parse().unwrap()),
     };
     assert_eq!(sandbox.routes, BTreeSet::from([route]));
     assert_eq!(sandbox.dns_redirect, Some(41000));
@@ -318,4 +319,60 @@ fn ipv6_comes_to_a_sandbox_that_had_none_without_opening_the_others() {
             "ipv6/conf/eth2/disable_ipv6=0".to_owned(),
         ])
     );
+}
+
+/// A second interface on the network of a first one.
+fn again((network, _): &Member, number: u8) -> Member {
+    let mut endpoint = endpoint(network, number);
+    for lease in &mut endpoint.leases {
+        lease.address = lease.pool.nth(u128::from(number) + 2).unwrap();
+    }
+    (network.clone(), endpoint)
+}
+
+#[test]
+fn of_several_interfaces_on_a_network_each_speaks_for_itself() {
+    let web = member("web", 1, &["10.0.1.0/24"]);
+    let other = member("other", 5, &["10.0.5.0/24"]);
+    let second = again(&web, 2);
+    let spoken = |members: &[&Member]| -> Vec<String> {
+        let all = sysctls(&plan(members)).into_iter();
+        all.filter(|text| text.starts_with("ipv4/")).collect()
+    };
+    assert!(spoken(&[&web, &other]).is_empty());
+    let manners = ["arp_announce=2", "arp_ignore=1", "rp_filter=2"];
+    let both = ["eth1", "eth2"].map(|own| manners.map(|key| format!("ipv4/conf/{own}/{key}")));
+    assert_eq!(spoken(&[&web, &second, &other]), both.concat());
+}
+
+#[test]
+fn of_several_interfaces_on_a_network_the_first_leads_out_unless_another_is_preferred() {
+    let web = member("web", 1, &["10.0.1.0/24"]);
+    let mut second = again(&web, 2);
+    let ways = |members: &[&Member]| -> Vec<String> {
+        let plan = plan(members);
+        let way = |route: &RouteState| {
+            let leaves_by = route.interface.as_ref().unwrap();
+            format!(
+                "{} via {} dev {leaves_by}",
+                route.destination, route.gateway
+            )
+        };
+        inside(&plan).routes.iter().map(way).collect()
+    };
+    assert_eq!(ways(&[&second, &web]), ["0.0.0.0/0 via 10.0.1.1 dev eth1"]);
+    second.1.routes.push(ContainerRoute {
+        destination: subnet("10.9.0.0/16"),
+        gateway: None,
+    });
+    second.1.gateway_priority = 1;
+    let all = [
+        "0.0.0.0/0 via 10.0.1.1 dev eth2",
+        "10.9.0.0/16 via 10.0.1.1 dev eth2",
+    ];
+    assert_eq!(ways(&[&web, &second]), all);
+    // When the one goes that led out, the other does.
+    let ops = diff(&plan(&[&web]), &plan(&[&web, &second]), INSTANCE);
+    assert_eq!(kinds(&ops), ["delete", "no route", "route"]);
+    assert_eq!(ways(&[&web]), ["0.0.0.0/0 via 10.0.1.1 dev eth1"]);
 }

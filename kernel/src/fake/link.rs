@@ -238,10 +238,12 @@ impl Namespace {
     }
 
     /// Adds a route of netd's, replacing one to the same destination.
-    pub(super) fn add_route(&mut self, route: RouteState) -> Result<(), KernelError> {
+    pub(super) fn add_route(&mut self, route: &RouteState) -> Result<(), KernelError> {
         let reaches =
             |link: &&Link| link.up && link.addresses.iter().any(|own| own.contains(route.gateway));
-        let via = self.links.iter().find(|(_, link)| reaches(link));
+        let asked = |name: &IfName| route.interface.as_ref().is_none_or(|asked| asked == name);
+        let mut links = self.links.iter();
+        let via = links.find(|(name, link)| asked(name) && reaches(link));
         let action = || format!("route {} via {}", route.destination, route.gateway);
         let unreachable = match route.gateway {
             IpAddr::V4(_) => Errno::ENETUNREACH,
@@ -265,7 +267,7 @@ impl Namespace {
     }
 
     /// Removes a route if it is netd's.
-    pub(super) fn remove_route(&mut self, route: RouteState) {
+    pub(super) fn remove_route(&mut self, route: &RouteState) {
         let is_it = |entry: &Route| entry.is_ours() && entry.gateway == Some(route.gateway);
         if self.routes.get(&route.destination).is_some_and(is_it) {
             self.routes.remove(&route.destination);

@@ -90,7 +90,7 @@ impl Machine {
         known: &dyn Fn(&NetnsId) -> bool,
     ) -> HostState {
         let mut state = HostState {
-            routes: self.host().map(own_routes).unwrap_or_default(),
+            routes: self.host().map(host_routes).unwrap_or_default(),
             ..HostState::default()
         };
         let links = self.host().map(|host| &host.links);
@@ -216,18 +216,27 @@ fn sandbox_state(namespace: &Namespace) -> SandboxState {
         };
         state.interfaces.insert(name.clone(), interface);
     }
-    state.routes = own_routes(namespace);
+    state.routes = own_routes(namespace).collect();
     state
 }
 
-fn own_routes(namespace: &Namespace) -> BTreeSet<RouteState> {
+/// Of the host's own, nobody asks which link they leave by.
+fn host_routes(namespace: &Namespace) -> BTreeSet<RouteState> {
+    let routes = own_routes(namespace);
+    let anyhow = routes.map(|route| RouteState {
+        interface: None,
+        ..route
+    });
+    anyhow.collect()
+}
+
+fn own_routes(namespace: &Namespace) -> impl Iterator<Item = RouteState> {
     let routes = namespace.routes.iter().filter(|(_, route)| route.is_ours());
-    let through_gateways = routes.filter_map(|(to, route)| {
-        let gateway = route.gateway?;
+    routes.filter_map(|(to, route)| {
         Some(RouteState {
             destination: *to,
-            gateway,
+            gateway: route.gateway?,
+            interface: Some(route.interface.clone()),
         })
-    });
-    through_gateways.collect()
+    })
 }

@@ -43,9 +43,9 @@ impl Machine {
                 interface,
                 address,
             } => self.remove_address(*netns, interface, *address),
-            Op::AddRoute { netns, route } => self.reach(*netns)?.add_route(*route),
+            Op::AddRoute { netns, route } => self.reach(*netns)?.add_route(route),
             Op::RemoveRoute { netns, route } => {
-                self.reach(*netns)?.remove_route(*route);
+                self.reach(*netns)?.remove_route(route);
                 Ok(())
             }
             Op::RedirectDns { netns, port } => {

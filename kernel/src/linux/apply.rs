@@ -125,10 +125,13 @@ impl<'a> Application<'a> {
             } => self.remove_address(*netns, interface, *address),
             Op::AddRoute { netns, route } => {
                 let place = self.place(*netns)?;
-                routes::set(&mut place.session(), route).map_err(|error| {
-                    let (to, via) = (route.destination, route.gateway);
-                    refused(format!("set route {to} via {via} in {}", place.id))(error)
-                })
+                let (to, via) = (route.destination, route.gateway);
+                let action = format!("set route {to} via {via} in {}", place.id);
+                let index = match &route.interface {
+                    Some(interface) => Some(self.index(&place, interface, &action)?),
+                    None => None,
+                };
+                routes::set(&mut place.session(), route, index).map_err(refused(action))
             }
             Op::RemoveRoute { netns, route } => {
                 let place = self.place(*netns)?;

@@ -80,7 +80,7 @@ fn host(
     let mut links = links::all(&mut session)?;
     links.retain(|link| !observer.misses(link.index));
     let addresses = addresses::all(&mut session, None)?;
-    let routes = own_routes(&mut session)?;
+    let routes = own_routes(&mut session, &|_| None)?;
     let pins = linux.sandboxes.all_by_nsid(&mut session)?;
     drop(session);
     let names: BTreeMap<u32, &IfName> = links.iter().map(|link| (link.index, &link.name)).collect();
@@ -175,7 +175,11 @@ fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)
     let mut session = namespace.session();
     let links = links::all(&mut session)?;
     let addresses = addresses::all(&mut session, None)?;
-    let routes = own_routes(&mut session)?;
+    let name = |index: u32| {
+        let link = links.iter().find(|link| link.index == index);
+        link.map(|link| link.name.clone())
+    };
+    let routes = own_routes(&mut session, &name)?;
     drop(session);
     let mut state = SandboxState {
         routes,
@@ -200,14 +204,18 @@ fn sandbox(pin: &Pin, asked: &SandboxState) -> io::Result<(SandboxState, Inside)
     Ok((state, inside))
 }
 
-/// The routes that netd set in a namespace.
-fn own_routes(session: &mut Session) -> io::Result<BTreeSet<RouteState>> {
+/// The routes that netd set in a namespace, where `name` says what an interface of a number is called.
+fn own_routes(
+    session: &mut Session,
+    name: &dyn Fn(u32) -> Option<IfName>,
+) -> io::Result<BTreeSet<RouteState>> {
     let routes = routes::all(session, Some(ROUTE_PROTOCOL))?.into_iter();
     let through_gateways = routes.filter_map(|route| {
         let gateway = route.gateway?;
         Some(RouteState {
             destination: route.destination,
             gateway,
+            interface: route.index.and_then(name),
         })
     });
     Ok(through_gateways.collect())

@@ -94,19 +94,23 @@ pub(super) fn all(session: &mut Session, protocol: Option<u8>) -> io::Result<Vec
     Ok(found)
 }
 
-fn message(route: &RouteState) -> io::Result<RouteMessage> {
+/// A route by the link `index`, or by whichever the kernel finds to lead to the next hop.
+fn message(route: &RouteState, index: Option<u32>) -> io::Result<RouteMessage> {
     let (first, prefix) = (route.destination.first(), route.destination.prefix());
-    Ok(RouteMessageBuilder::<IpAddr>::new()
+    let mut message = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(first, prefix)
         .and_then(|builder| builder.gateway(route.gateway))
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
         .protocol(RouteProtocol::Other(ROUTE_PROTOCOL))
-        .build())
+        .build();
+    let link = index.map(RouteAttribute::Oif);
+    message.attributes.extend(link);
+    Ok(message)
 }
 
 /// Sets a route, replacing one of netd's to the same destination. One of somebody else's stays and goes before it.
-pub(super) fn set(session: &mut Session, route: &RouteState) -> io::Result<()> {
-    let request = RouteNetlinkMessage::NewRoute(message(route)?);
+pub(super) fn set(session: &mut Session, route: &RouteState, index: Option<u32>) -> io::Result<()> {
+    let request = RouteNetlinkMessage::NewRoute(message(route, index)?);
     match session.request(request, NLM_F_CREATE | NLM_F_EXCL) {
         Err(error) if errno(&error) == Some(libc::EEXIST) => {}
         other => return other,
@@ -115,7 +119,7 @@ pub(super) fn set(session: &mut Session, route: &RouteState) -> io::Result<()> {
     let ours = there
         .iter()
         .find(|there| there.destination == route.destination);
-    let mut request = message(route)?;
+    let mut request = message(route, index)?;
     let metric = ours.map_or(BEHIND_OTHERS, |ours| ours.metric);
     request.attributes.push(RouteAttribute::Priority(metric));
     let request = RouteNetlinkMessage::NewRoute(request);
@@ -124,7 +128,7 @@ pub(super) fn set(session: &mut Session, route: &RouteState) -> io::Result<()> {
 
 /// Removes a route of netd's. One that is gone counts as removed.
 pub(super) fn remove(session: &mut Session, route: &RouteState) -> io::Result<()> {
-    let request = RouteNetlinkMessage::DelRoute(message(route)?);
+    let request = RouteNetlinkMessage::DelRoute(message(route, None)?);
     match session.request(request, 0) {
         Err(error) if errno(&error) == Some(libc::ESRCH) => Ok(()),
         other => other,

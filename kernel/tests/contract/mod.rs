@@ -47,6 +47,7 @@ macro_rules! contract_suite {
         contract_suite!(@each $new, routes:
             steps_may_be_repeated,
             a_route_needs_a_way_to_its_gateway,
+            a_route_leaves_by_the_interface_that_it_names,
             absent_parameters_are_told_apart,
             what_a_user_says_of_a_missing_parameter_is_refused,
             only_link_local_addresses_that_are_wished_for_are_seen,

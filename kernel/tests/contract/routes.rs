@@ -17,10 +17,11 @@ pub fn steps_may_be_repeated(machine: &mut dyn Machine) {
     let route = RouteState {
         destination: subnet("10.77.0.0/16"),
         gateway: "10.1.0.1".parse().unwrap(),
+        interface: Some(name("eth0")),
     };
     let moved = RouteState {
         gateway: "10.1.0.200".parse().unwrap(),
-        ..route
+        ..route.clone()
     };
     let (interface, extra) = (name("eth0"), address("10.1.0.99/24"));
     let ops = [
@@ -29,9 +30,9 @@ pub fn steps_may_be_repeated(machine: &mut dyn Machine) {
             interface: interface.clone(),
             address: extra,
         },
-        add_route(netns, route),
-        add_route(netns, moved),
-        add_route(netns, route),
+        add_route(netns, &route),
+        add_route(netns, &moved),
+        add_route(netns, &route),
         Op::RedirectDns { netns, port: 4000 },
         Op::RedirectDns { netns, port: 4001 },
     ];
@@ -62,10 +63,10 @@ pub fn steps_may_be_repeated(machine: &mut dyn Machine) {
     assert_eq!(observed.sandboxes, about.sandboxes);
 }
 
-fn add_route(netns: NetnsId, route: RouteState) -> Op {
+fn add_route(netns: NetnsId, route: &RouteState) -> Op {
     Op::AddRoute {
         netns: Some(netns),
-        route,
+        route: route.clone(),
     }
 }
 
@@ -83,10 +84,11 @@ pub fn a_route_needs_a_way_to_its_gateway(machine: &mut dyn Machine) {
         let route = RouteState {
             destination: subnet(to),
             gateway,
+            interface: None,
         };
         machine
             .kernel()
-            .apply(&[add_route(netns, route)])
+            .apply(&[add_route(netns, &route)])
             .unwrap_err();
     }
     assert_eq!(steps(machine, &one_container(&net, netns)), []);
@@ -105,6 +107,33 @@ pub fn a_route_needs_a_way_to_its_gateway(machine: &mut dyn Machine) {
     let observed = machine.kernel().observe(&about).unwrap();
     assert!(observed.sandboxes[&netns].routes.is_empty());
     bring(machine, &about);
+}
+
+pub fn a_route_leaves_by_the_interface_that_it_names(machine: &mut dyn Machine) {
+    let (_, sandbox) = new_sandbox(machine);
+    let (netns, net) = (sandbox.netns, Net::new(1));
+    let mut wished = one_container(&net, netns);
+    let one = wished.clone();
+    add_container(&mut wished, &net, (1, netns));
+    bring(machine, &wished);
+    let by = |wished: &mut KernelState, interface: &str| {
+        let inside = wished.sandboxes.get_mut(&netns).unwrap();
+        let routes = std::mem::take(&mut inside.routes).into_iter();
+        let moved = routes.map(|route| RouteState {
+            interface: Some(name(interface)),
+            ..route
+        });
+        inside.routes = moved.collect();
+    };
+    for interface in ["eth1", "eth0", "eth1"] {
+        by(&mut wished, interface);
+        bring(machine, &wished);
+        let observed = machine.kernel().observe(&wished).unwrap();
+        let there = &observed.sandboxes[&netns].routes;
+        assert_eq!(*there, wished.sandboxes[&netns].routes, "{interface}");
+    }
+    // The interface that goes takes the routes along, which then leave by the other.
+    bring(machine, &one);
 }
 
 pub fn absent_parameters_are_told_apart(machine: &mut dyn Machine) {
@@ -213,6 +242,7 @@ pub fn a_route_of_the_host_stays_until_it_is_not_wished_for(machine: &mut dyn Ma
     let route = |to: &str, gateway: &str| RouteState {
         destination: subnet(to),
         gateway: gateway.parse().unwrap(),
+        interface: None,
     };
     let mut wished = KernelState::default();
     let routes = &mut wished.host.routes;

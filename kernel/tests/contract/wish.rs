@@ -135,7 +135,7 @@ pub fn add_container(state: &mut KernelState, net: &Net, (container, netns): (u8
         addresses: net.addresses(container + 2),
     };
     if sandbox.interfaces.is_empty() {
-        sandbox.routes = default_routes(net);
+        sandbox.routes = default_routes(net, &inside);
     }
     let off = Sysctl::of_interface("ipv6", &inside, "disable_ipv6");
     let value = if net.ipv6 { "0" } else { "1" };
@@ -154,10 +154,11 @@ pub fn add_container(state: &mut KernelState, net: &Net, (container, netns): (u8
     state.host.veths.insert(outside(net, container), veth);
 }
 
-fn default_routes(net: &Net) -> BTreeSet<RouteState> {
+fn default_routes(net: &Net, inside: &IfName) -> BTreeSet<RouteState> {
     let route = |to: &str, gateway: IpNetwork| RouteState {
         destination: subnet(to),
         gateway: gateway.ip(),
+        interface: Some(inside.clone()),
     };
     let v6 = net.ipv6.then(|| route("::/0", net.v6(1)));
     [route("0.0.0.0/0", net.v4(1))]

@@ -185,6 +185,7 @@ fn routes(file: Option<&Path>) -> BTreeSet<RouteState> {
             routes.insert(RouteState {
                 destination: to.parse().unwrap(),
                 gateway: text(&route, "gateway").parse().unwrap(),
+                interface: file.map(|_| text(&route, "dev").parse().unwrap()),
             });
         }
     }

@@ -118,14 +118,14 @@ impl Plan<'_> {
         let stale = stale.filter(|route| !replaced(route));
         let remove = |route: &RouteState| Op::RemoveRoute {
             netns,
-            route: *route,
+            route: route.clone(),
         };
         self.ops.extend(stale.map(remove));
         let missing = wished.iter();
         let missing = missing.filter(|route| age == Age::Fresh || !there.contains(route));
         let add = |route: &RouteState| Op::AddRoute {
             netns,
-            route: *route,
+            route: route.clone(),
         };
         self.ops.extend(missing.map(add));
     }

@@ -194,6 +194,7 @@ fn way(route: &PeerRoute) -> RouteState {
     RouteState {
         destination: route.subnet,
         gateway: route.gateway,
+        interface: None,
     }
 }
 

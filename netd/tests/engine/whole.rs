@@ -72,6 +72,7 @@ fn links(bench: &Bench) -> Vec<String> {
         let routes = state.peer_routes().map(|route| RouteState {
             destination: route.subnet,
             gateway: route.gateway,
+            interface: None,
         });
         for card in ["eth7", "eth8"] {
             let card = card.parse().unwrap();

@@ -43,6 +43,7 @@ fn wish(netns: NetnsId) -> KernelState {
     let route = |to: &str, via: &str| RouteState {
         destination: to.parse().unwrap(),
         gateway: ip(via),
+        interface: Some(name("eth0")),
     };
     let setting = |key: Sysctl, value: &str| (key, value.to_owned());
     let sandbox = SandboxState {
@@ -269,6 +270,7 @@ fn the_time_of_one_attach_is_printed() {
                             route: RouteState {
                                 destination: "0.0.0.0/0".parse().unwrap(),
                                 gateway: ip("172.17.0.1"),
+                                interface: Some(interface.clone()),
                             },
                         },
                     ])
