@@ -244,6 +244,14 @@ pub struct Endpoint {
     pub phase: Phase,
 }
 
+impl Endpoint {
+    /// What its interface is called inside, if it has one. A container has no two of a name.
+    #[must_use]
+    pub fn inside(&self) -> Option<&IfName> {
+        self.interface.as_ref().map(|own| &own.inside)
+    }
+}
+
 /// What a runtime knows a container's presence on a network by (CNI specification: the primary key of an attachment).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

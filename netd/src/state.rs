@@ -249,17 +249,16 @@ impl State {
         endpoints
     }
 
-    /// A container's endpoint on a network.
+    /// A container's endpoints on a network, each with an interface of its own, by age.
     #[must_use]
-    pub fn endpoint_between(
+    pub fn endpoints_between(
         &self,
         container: ContainerId,
         network: NetworkId,
-    ) -> Option<&Arc<Endpoint>> {
-        let ids = self.of_container.get(&container)?;
-        ids.iter()
-            .filter_map(|id| self.endpoints.get(id))
-            .find(|endpoint| endpoint.network == network)
+    ) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.endpoints_of(container);
+        endpoints.retain(|endpoint| endpoint.network == network);
+        endpoints
     }
 
     /// True if an endpoint has a host interface of that name.
@@ -290,7 +289,7 @@ impl State {
         self.pools.get(&network).map_or(&[], Vec::as_slice)
     }
 
-    /// Addresses kept on a network for a name.
+    /// Addresses kept on a network for a name, those of an interface first.
     pub fn reserved_for<'a>(
         &'a self,
         network: NetworkId,

@@ -95,6 +95,7 @@ impl Netd {
         self.client.register(&request)?;
         // `none` wants a container for itself.
         let request = DisconnectRequest {
+            interface: None,
             container: container_name(container),
             force: false,
         };
@@ -152,6 +153,7 @@ impl Lane for Netd {
     fn detach(&mut self, join: &Join) -> Result<Duration> {
         let name = container_name(join.container);
         let request = DisconnectRequest {
+            interface: None,
             container: name.clone(),
             force: false,
         };

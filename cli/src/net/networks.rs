@@ -179,6 +179,7 @@ pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure>
         link_local_ips: args.link_local_ip,
         mac: args.mac_address,
         aliases: args.alias,
+        interface: args.interface,
         driver_options: args.driver_opt.into_iter().collect(),
         gateway_priority: args.gw_priority,
         ports: args.publish,
@@ -202,6 +203,7 @@ pub(super) fn addresses(
 pub(super) fn disconnect(client: &Client, args: &DisconnectArgs) -> Result<(), Failure> {
     let request = DisconnectRequest {
         container: target::known(client, &args.container)?,
+        interface: args.interface.clone(),
         force: args.force,
     };
     Ok(client.disconnect(&args.network, &request)?)

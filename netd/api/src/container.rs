@@ -120,7 +120,7 @@ pub struct ContainerView {
     pub netns_path: Option<PathBuf>,
     /// Files for the container's /etc.
     pub files: ContainerFiles,
-    /// Its place on each network.
+    /// Its place on each network, the oldest first: several on one network, where it has several interfaces there.
     pub networks: Vec<Attachment>,
     /// The user's own marks.
     pub labels: BTreeMap<String, String>,
@@ -199,10 +199,15 @@ pub struct ConnectRequest {
     pub mac: Option<Mac>,
     /// Further names on the network.
     pub aliases: Vec<Alias>,
+    /// What to call the interface inside; `None` takes the next free name. A container that is on the network already is
+    /// there once more by an interface of another name, with addresses and ports of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IfName>,
     /// Options of its interface on the network, under Docker's names (`--driver-opt`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_options: BTreeMap<String, String>,
-    /// The network with the highest number carries the default route.
+    /// The network with the highest number carries the default route; of several interfaces there the one with the
+    /// highest.
     pub gateway_priority: i32,
     /// Ports to publish on this network.
     pub ports: Vec<PublishRequest>,
@@ -215,7 +220,10 @@ pub struct ConnectRequest {
 pub struct DisconnectRequest {
     /// Name or id.
     pub container: String,
-    /// Succeed although it is not connected.
+    /// The interface to take away, where it has several on the network; `None` for the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IfName>,
+    /// Succeed although it is not connected; without `interface`, take away all that it has there.
     #[serde(default)]
     pub force: bool,
 }

@@ -225,4 +225,30 @@ pub struct NetworkContainer {
     /// IPv6 address with prefix; empty for none.
     #[serde(rename = "IPv6Address")]
     pub ipv6_address: String,
+    /// Name of the interface inside. Docker has no such field: only where the container is on the network by several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IfName>,
+    /// The further interfaces that it has there, by age. Docker has no such field: left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<FurtherInterface>,
+}
+
+/// A further interface of a container on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct FurtherInterface {
+    /// Its name inside.
+    pub interface: IfName,
+    /// The endpoint's id.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
+    /// Ethernet address.
+    pub mac_address: String,
+    /// IPv4 address with prefix; empty for none.
+    #[serde(rename = "IPv4Address")]
+    pub ipv4_address: String,
+    /// IPv6 address with prefix; empty for none.
+    #[serde(rename = "IPv6Address")]
+    pub ipv6_address: String,
 }

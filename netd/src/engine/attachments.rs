@@ -31,7 +31,7 @@ pub struct Joined {
     pub nameservers: Vec<IpAddr>,
     /// MTU of its interface, in bytes.
     pub mtu_bytes: u32,
-    /// Next hops of the container's default routes that lead over this network.
+    /// Next hops of the container's default routes that leave by this interface.
     pub default_gateways: Vec<IpAddr>,
 }
 
@@ -235,16 +235,8 @@ fn joined(state: &State, endpoint: &Endpoint) -> Option<Joined> {
     let interface = endpoint.interface.as_ref()?;
     let routes = plan.sandboxes.values().flat_map(|inside| &inside.routes);
     let defaults = routes.filter(|route| route.destination.prefix() == 0);
-    let is_here = |hop: &IpAddr| {
-        endpoint
-            .leases
-            .iter()
-            .any(|lease| lease.pool.contains(*hop))
-    };
-    let default_gateways = defaults
-        .map(|route| route.gateway)
-        .filter(is_here)
-        .collect();
+    let by_it = defaults.filter(|route| route.interface.as_ref() == Some(&interface.inside));
+    let default_gateways = by_it.map(|route| route.gateway).collect();
     Some(Joined {
         endpoint: endpoint.id,
         nameservers: match names::has_names(network) {

@@ -92,10 +92,14 @@ fn containers_on(state: &State, network: NetworkId) -> Vec<String> {
         .endpoints_on(network)
         .into_iter()
         .filter(|endpoint| state.stands(endpoint));
-    standing
+    let names = standing
         .filter_map(|endpoint| state.container(endpoint.container))
-        .map(|container| container.name.to_string())
-        .collect()
+        .map(|container| container.name.to_string());
+    let mut names: Vec<String> = names.collect();
+    // Those that are there by several interfaces count once.
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn builtin(

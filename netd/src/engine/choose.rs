@@ -1,18 +1,21 @@
 //! Which addresses an endpoint gets: pure choices over the state, made inside a ledger turn.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netd_ipam::Wish as AddressWish;
-use netd_model::{Container, Lease, NamespaceMode, Network};
+use netd_model::{Container, IfName, Lease, NamespaceMode, Network};
 
 use super::EngineError;
+use super::attach::addresses;
 use crate::state::State;
 
-/// An address of each pool: the one asked for, else the one had last, else the next free one.
+/// An address of each pool: the one asked for, else the one that this interface had last, or another of the container's
+/// that has none now, else the next free one.
 pub(super) fn leases(
     state: &State,
-    network: &Network,
-    container: &Container,
+    (network, container): (&Network, &Container),
+    inside: &IfName,
     asked: &[IpAddr],
 ) -> Result<Vec<Lease>, EngineError> {
     // A Docker engine keeps a book of its own, in which it has chosen before, in the families that it wants.
@@ -20,6 +23,8 @@ pub(super) fn leases(
     if !is_dockers {
         check_asked(network, asked)?;
     }
+    let own = state.endpoints_between(container.id, network.id);
+    let own: BTreeSet<IpAddr> = own.iter().flat_map(|other| addresses(other)).collect();
     let container = &container.name;
     let mut leases = Vec::new();
     for pool in state.pools(network.id) {
@@ -29,10 +34,11 @@ pub(super) fn leases(
             continue;
         }
         let had = || {
-            state
-                .reserved_for(network.id, container)
+            let kept = state.reserved_for(network.id, container);
+            let idle =
+                kept.filter(|kept| same_family(&kept.address) && !own.contains(&kept.address));
+            idle.min_by_key(|kept| kept.interface.as_ref() != Some(inside))
                 .map(|kept| kept.address)
-                .find(same_family)
         };
         let wish = match (requested, had()) {
             (Some(address), _) if is_dockers => AddressWish::Held(address),

@@ -273,10 +273,8 @@ fn take_up(
     let Some(container) = state.container(id) else {
         return Err(EngineError::ContainerNotFound(id.short()));
     };
-    let Some(endpoint) = state
-        .endpoint_between(id, network)
-        .filter(|endpoint| fits(endpoint, wish))
-    else {
+    let mut there = state.endpoints_between(id, network).into_iter();
+    let Some(endpoint) = there.find(|endpoint| fits(endpoint, wish)) else {
         return Err(kept(state, container.returns_to().unwrap_or(container)));
     };
     let publishing = state
@@ -284,7 +282,7 @@ fn take_up(
         .filter(|network| !network.policy.internal);
     let (mut stay, mut leave, mut fresh) = (Vec::new(), endpoint.ports.clone(), Vec::new());
     let mut ports = Vec::new();
-    if let Some(publisher) = publishing.and_then(|network| Publisher::of(network, endpoint)) {
+    if let Some(publisher) = publishing.and_then(|network| Publisher::of(network, &endpoint)) {
         let wanted = |port: &PublishedPort| {
             let mut requests = wish.ports.iter();
             requests.any(|request| host_ports::is_asked_for(publisher, request, port))
@@ -304,7 +302,7 @@ fn take_up(
     let endpoint = Endpoint {
         ports: before.iter().cloned().chain(ports).collect(),
         aliases: wish.aliases.clone(),
-        ..Endpoint::clone(endpoint)
+        ..Endpoint::clone(&endpoint)
     };
     ledger.commit(&[Change::PutEndpoint(endpoint.clone())])?;
     let publication = Publication {
@@ -347,7 +345,9 @@ fn fits(endpoint: &Endpoint, wish: &Wish) -> bool {
     let has = |ip| endpoint.leases.iter().any(|lease| lease.address == ip);
     let mac = endpoint.interface.as_ref().map(|interface| interface.mac);
     let mut link_local = wish.link_local.iter();
-    wish.ips.iter().all(|ip| has(*ip))
+    let named = wish.options.inside.as_ref();
+    named.is_none_or(|name| endpoint.inside() == Some(name))
+        && wish.ips.iter().all(|ip| has(*ip))
         && link_local.all(|address| endpoint.link_local.contains(address))
         && (wish.mac.is_none() || wish.mac == mac)
 }

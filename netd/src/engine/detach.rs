@@ -9,15 +9,15 @@ use std::sync::Arc;
 use netd_model::desired::FlowFilter;
 use netd_model::diff::diff;
 use netd_model::ruleset::RulesetChange;
-use netd_model::{
-    Container, ContainerId, ContainerState, Endpoint, EndpointId, NetworkId, Op, Phase,
-};
+use netd_model::{Container, ContainerId, DriverSpec, Endpoint, EndpointId, IfName, NetworkId, Op};
 
+use super::attach::addresses;
+use super::farewell::farewells;
 use super::timings::{About, Operation, Phase as Part, Stopwatch};
-use super::{Engine, EngineError, Hands, plan};
+use super::{Engine, EngineError, Hands, PlaceError, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
-use crate::store::{Change, Reservation};
+use crate::store::Change;
 
 /// What to do when there is nothing to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,48 +28,59 @@ pub enum Absent {
     Accept,
 }
 
+/// Which of its interfaces a container leaves a network with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The only one; if there are several, somebody has to say which.
+    Only,
+    /// The one of this name.
+    Interface(IfName),
+    /// All of them.
+    All,
+}
+
+/// How a container leaves a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// With which of its interfaces there.
+    pub which: Which,
+    /// What if there is none.
+    pub absent: Absent,
+}
+
+impl From<Absent> for Leave {
+    fn from(absent: Absent) -> Self {
+        let which = Which::Only;
+        Self { which, absent }
+    }
+}
+
 impl Engine {
     /// Takes a container off a network.
     ///
     /// # Errors
-    /// [`EngineError::NotConnected`] unless absence is accepted; else what could not be undone, which stays recorded
-    /// and is tried again.
+    /// [`EngineError::NotConnected`] unless absence is accepted, [`EngineError::Place`] if it is not clear which interface
+    /// is meant; else what could not be undone, which stays recorded and is tried again.
     pub async fn disconnect(
         &self,
         network: NetworkId,
         container: ContainerId,
-        absent: Absent,
+        leave: impl Into<Leave>,
     ) -> Result<(), EngineError> {
+        let leave = leave.into();
         let _house = self.house.read().await;
         let _container = self.containers.alone(container).await;
-        let found = self.look(move |state| {
-            let endpoint = state.endpoint_between(container, network).cloned();
-            let names = state.container(container).zip(state.network(network));
-            (
-                endpoint,
-                names.map(|(container, network)| {
-                    (
-                        container.name.clone(),
-                        network.name.clone(),
-                        is_host(network),
-                    )
-                }),
-            )
-        });
-        match found.await? {
-            (Some(_), Some((_, network, true))) => Err(EngineError::Builtin {
-                name: network.to_string(),
-                action: "left while the container runs",
-            }),
-            (Some(endpoint), _) => {
-                self.dissolve(container, &[endpoint.id]).await?;
-                self.tell_of(&endpoint, "disconnect").await
-            }
-            (None, Some((container, network, _))) if absent == Absent::Refuse => {
-                Err(EngineError::NotConnected { container, network })
-            }
-            (None, _) => Ok(()),
+        let found = self.look(move |state| leaving(state, (network, container), &leave));
+        let endpoints = found.await??;
+        if endpoints.is_empty() {
+            return Ok(());
         }
+        let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
+        self.dissolve(container, &ids).await?;
+        for endpoint in &endpoints {
+            self.tell_of(endpoint, "disconnect").await?;
+        }
+        Ok(())
     }
 
     /// Removes endpoints of one container, whatever phase they are in. The caller is alone on its lane.
@@ -171,8 +182,60 @@ impl Hands {
     }
 }
 
-fn is_host(network: &netd_model::Network) -> bool {
-    matches!(network.driver, netd_model::DriverSpec::Host)
+/// The endpoints that are meant; none where that is accepted.
+fn leaving(
+    state: &State,
+    (network, container): (NetworkId, ContainerId),
+    leave: &Leave,
+) -> Result<Vec<Arc<Endpoint>>, EngineError> {
+    let there = state.endpoints_between(container, network);
+    let Some((container, network)) = state.container(container).zip(state.network(network)) else {
+        return Ok(Vec::new());
+    };
+    if !there.is_empty() && matches!(network.driver, DriverSpec::Host) {
+        return Err(EngineError::Builtin {
+            name: network.name.to_string(),
+            action: "left while the container runs",
+        });
+    }
+    let (container, network) = (container.name.clone(), network.name.clone());
+    let places = || there.iter().map(|endpoint| spoken(endpoint)).collect();
+    match &leave.which {
+        _ if there.is_empty() && leave.absent == Absent::Refuse => {
+            Err(EngineError::NotConnected { container, network })
+        }
+        Which::Only if there.len() > 1 => {
+            let places = places();
+            Err(PlaceError::Several {
+                container,
+                network,
+                places,
+            }
+            .into())
+        }
+        Which::Only | Which::All => Ok(there),
+        Which::Interface(interface) => {
+            let named = there.iter().filter(|one| one.inside() == Some(interface));
+            let named: Vec<_> = named.cloned().collect();
+            if !named.is_empty() || leave.absent == Absent::Accept {
+                return Ok(named);
+            }
+            Err(PlaceError::NotBy {
+                container,
+                network,
+                interface: interface.clone(),
+                places: places(),
+            }
+            .into())
+        }
+    }
+}
+
+/// An interface with its addresses: `eth0 (10.0.0.2)`.
+fn spoken(endpoint: &Endpoint) -> String {
+    let name = endpoint.inside().map_or("no interface", IfName::as_str);
+    let addresses: Vec<String> = addresses(endpoint).iter().map(IpAddr::to_string).collect();
+    format!("{name} ({})", addresses.join(", "))
 }
 
 /// Records the wish and finds the steps: the difference between the container with these endpoints and without.
@@ -191,10 +254,7 @@ fn intend_end(
     let record = state.container(container).cloned();
     let ops = steps(state, record.as_deref(), &endpoints)?;
     let changes: Vec<Change> = match &record {
-        Some(record) => endpoints
-            .iter()
-            .flat_map(|endpoint| farewell(endpoint, record))
-            .collect(),
+        Some(record) => farewells(state, &endpoints, record),
         None => Vec::new(),
     };
     ledger.commit(&changes)?;
@@ -231,31 +291,4 @@ fn steps(
         }
     }
     Ok(ops)
-}
-
-/// The changes that announce that an endpoint goes. A container that may return finds its addresses again: one it
-/// asked for is kept from others, another is only remembered. An endpoint that was never acknowledged leaves no trace.
-pub(super) fn farewell(endpoint: &Endpoint, container: &Container) -> Vec<Change> {
-    if endpoint.phase == Phase::Detaching {
-        return Vec::new();
-    }
-    let mut changes = vec![Change::PutEndpoint(Endpoint {
-        phase: Phase::Detaching,
-        ..endpoint.clone()
-    })];
-    let was_known = endpoint.phase == Phase::Attached
-        && !matches!(container.state, ContainerState::Starting { .. });
-    if was_known && !container.auto_remove && !endpoint.leases.is_empty() {
-        let name = || container.name.clone();
-        changes.push(Change::RemoveReservations(endpoint.network, name()));
-        changes.extend(endpoint.leases.iter().map(|lease| {
-            Change::PutReservation(Reservation {
-                network: endpoint.network,
-                address: lease.address,
-                container: name(),
-                firm: lease.requested,
-            })
-        }));
-    }
-    changes
 }

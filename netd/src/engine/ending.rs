@@ -12,7 +12,7 @@ use netd_api::ForgetReport;
 use netd_model::{Container, ContainerId, ContainerState, NetnsId};
 
 use super::companions::keep;
-use super::detach::farewell;
+use super::farewell::farewells;
 use super::{Engine, EngineError, Hands};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -268,10 +268,7 @@ pub(super) fn last_will(state: &State, container: &Container, ending: Ending) ->
             && ending != Ending::Replaced,
         ..container.clone()
     };
-    let farewells = state.endpoints_of(container.id).into_iter();
-    let farewells: Vec<Change> = farewells
-        .flat_map(|endpoint| farewell(&endpoint, &ending))
-        .collect();
+    let farewells = farewells(state, &state.endpoints_of(container.id), &ending);
     [Change::PutContainer(ending)]
         .into_iter()
         .chain(farewells)

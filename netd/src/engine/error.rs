@@ -4,12 +4,14 @@ mod asked;
 mod code;
 mod docker;
 mod lookup;
+mod places;
 mod runtime;
 mod ways;
 mod words;
 
 pub use asked::AskedError;
 pub use docker::DockerError;
+pub use places::PlaceError;
 pub use runtime::RuntimeError;
 pub use ways::WayError;
 
@@ -122,6 +124,9 @@ pub enum EngineError {
     /// A Docker engine asked for what it cannot have.
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// It is not clear which of a container's interfaces is meant.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The request can never be granted.
     #[error("{0}")]
     Invalid(String),

@@ -103,6 +103,9 @@ impl Engine {
                 ("container_id", container.id.to_string()),
                 ("driver", network.driver.name().to_owned()),
             ];
+            if let Some(interface) = endpoint.inside() {
+                facts.push(("interface", interface.to_string()));
+            }
             if !addresses.is_empty() {
                 facts.push(("address", addresses.join(" ")));
             }

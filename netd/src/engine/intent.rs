@@ -15,6 +15,7 @@ use netd_model::{
 use super::attach::Wish;
 use super::choose;
 use super::host_ports::{self, Avoid, Publisher};
+use super::present::{already, may_mean};
 use super::{EngineError, hops, link_local, plan};
 use crate::ledger::Ledger;
 use crate::state::State;
@@ -69,8 +70,10 @@ pub(super) fn intend(
     ) {
         return Err(EngineError::NotRunning(container.name.clone()));
     }
-    if let Some(present) = state.endpoint_between(container.id, network.id) {
-        return already(&network, &container, present, &wish);
+    let there = state.endpoints_between(container.id, network.id);
+    let meant: Vec<_> = there.iter().filter(|one| may_mean(&wish, one)).collect();
+    if !meant.is_empty() {
+        return already((&network, &container), &meant, &wish);
     }
     connectable(state, &network, &container)?;
     let endpoint = match &network.driver {
@@ -90,59 +93,6 @@ pub(super) fn intend(
     Ok(Intent::Fresh {
         endpoint: Box::new(endpoint),
         before: Box::new(before),
-    })
-}
-
-fn already(
-    network: &Network,
-    container: &Container,
-    present: &Arc<Endpoint>,
-    wish: &Wish,
-) -> Result<Intent, EngineError> {
-    if present.phase != Phase::Attached {
-        let reason =
-            "its former connection is still being removed; try again in a moment".to_owned();
-        return Err(not_connectable(network, container, reason));
-    }
-    let has_ips = wish
-        .ips
-        .iter()
-        .all(|ip| present.leases.iter().any(|lease| lease.address == *ip));
-    let mut link_local = wish.link_local.iter();
-    let has_link_local = link_local.all(|address| present.link_local.contains(address));
-    let has_ips = has_ips && has_link_local;
-    let has_mac = wish
-        .mac
-        .is_none_or(|mac| present.interface.as_ref().is_some_and(|i| i.mac == mac));
-    let has_ports = Publisher::of(network, present).is_none_or(|publisher| {
-        host_ports::fulfils(publisher, &wish.ports)
-            && host_ports::opened(publisher.spec, publisher.leases, &wish.ports) == present.opened
-    });
-    let has_options = wish.options.sysctls == present.sysctls
-        && wish.options.inside.as_ref().is_none_or(|name| {
-            let interface = present.interface.as_ref();
-            interface.is_some_and(|interface| interface.inside == *name)
-        });
-    // Whoever has no key of his own asks for no other than there is.
-    let has_key = wish.joined_as.is_none() || wish.joined_as == present.joined_as;
-    let has_rest = wish.aliases == present.aliases && wish.routes == present.routes;
-    let is_same = has_ips && has_mac && has_ports && has_options && has_key && has_rest;
-    if is_same && !wish.anew {
-        return Ok(Intent::Already(Arc::clone(present)));
-    }
-    let addresses: Vec<String> = present
-        .leases
-        .iter()
-        .map(|lease| lease.address.to_string())
-        .collect();
-    Err(EngineError::AlreadyConnected {
-        container: container.name.clone(),
-        network: network.name.clone(),
-        address: if addresses.is_empty() {
-            "a member without address".to_owned()
-        } else {
-            addresses.join(" and ")
-        },
     })
 }
 
@@ -275,7 +225,15 @@ fn bridged(
                 .to_owned();
         return Err(not_connectable(network, container, reason));
     }
-    let leases = choose::leases(state, network, container, &wish.ips)?;
+    let own = state.endpoints_of(container.id);
+    let own: Vec<&Endpoint> = own.iter().map(|endpoint| &**endpoint).collect();
+    let inside = inside_name(
+        (network, container),
+        subject,
+        (spec, &own),
+        wish.options.inside,
+    )?;
+    let leases = choose::leases(state, (network, container), &inside, &wish.ips)?;
     let mac = mac_for(id, &leases, wish.mac);
     if let Some(mac) = wish.mac {
         check_mac(state, network, mac)?;
@@ -297,14 +255,6 @@ fn bridged(
     };
     let ports = host_ports::ports(state, publisher, &requests, &Avoid::new())?;
     let opened = host_ports::opened(spec, &leases, &requests);
-    let own = state.endpoints_of(container.id);
-    let own: Vec<&Endpoint> = own.iter().map(|endpoint| &**endpoint).collect();
-    let inside = inside_name(
-        (network, container),
-        subject,
-        (spec, &own),
-        wish.options.inside,
-    )?;
     let interface = Interface {
         inside,
         outside: outside_name(state, id)?,

@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`] with [`making`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`] and [`arrival`], [`ending`] and [`companions`], [`intent`] with [`link_local`] and [`hops`], [`attach`], [`detach`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`] with [`making`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`] and [`arrival`], [`ending`] and [`companions`], [`intent`] with [`present`], [`link_local`] and [`hops`], [`attach`], [`detach`] with [`farewell`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`attachments`] with [`described`], [`plugin`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
@@ -27,6 +27,7 @@ mod departures;
 mod described;
 mod detach;
 mod ending;
+mod farewell;
 mod forwarding;
 mod hands;
 mod hold;
@@ -43,6 +44,7 @@ mod plan;
 mod plugin;
 mod pools;
 mod ports;
+mod present;
 mod relay;
 mod routes;
 mod sources;
@@ -65,9 +67,9 @@ mod watch;
 pub use attach::Wish;
 pub use attachments::Joined;
 pub use containers::NewContainer;
-pub use detach::Absent;
+pub use detach::{Absent, Leave, Which};
 pub use ending::Ending;
-pub use error::{AskedError, DockerError, EngineError, RuntimeError, WayError};
+pub use error::{AskedError, DockerError, EngineError, PlaceError, RuntimeError, WayError};
 pub use plugin::{
     AddressAsked, DockerNames, EndpointAsked, HandedOver, NetworkAsked, PoolAsked, PoolGranted,
 };

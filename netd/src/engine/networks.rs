@@ -335,10 +335,14 @@ fn removable(
             .container(container)
             .map_or_else(String::new, |known| known.name.to_string())
     };
-    let containers = endpoints
-        .iter()
-        .map(|endpoint| name(endpoint.container))
-        .collect();
+    let mut containers: Vec<String> = Vec::new();
+    for endpoint in &endpoints {
+        let name = name(endpoint.container);
+        // One that is there by several interfaces is in the way once.
+        if !containers.contains(&name) {
+            containers.push(name);
+        }
+    }
     Err(EngineError::InUse {
         network: network.name.clone(),
         containers,

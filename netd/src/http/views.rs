@@ -1,10 +1,12 @@
 //! Records in the form that goes out. The network's is Docker's.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use netd_api::container::ContainerFiles;
-use netd_api::network::{ConfigFrom, IpamView, NetworkContainer, PoolView};
+use netd_api::network::{ConfigFrom, FurtherInterface, IpamView, NetworkContainer, PoolView};
 use netd_api::{Attachment, ContainerView, NetworkView, RouteView};
 use netd_drivers::shown_options;
 use netd_model::container::Anchor;
@@ -22,10 +24,6 @@ pub(super) fn network(state: &State, network: &Network) -> NetworkView {
         .endpoints_on(network.id)
         .into_iter()
         .filter(|endpoint| endpoint.phase != Phase::Detaching);
-    let containers = connected.filter_map(|endpoint| {
-        let container = state.container(endpoint.container)?;
-        Some((container.id.to_string(), member(container, &endpoint)))
-    });
     let default_bridge = network.bridge().filter(|spec| spec.is_default);
     let template = match &network.driver {
         DriverSpec::Template(template) => Some(template),
@@ -57,7 +55,7 @@ pub(super) fn network(state: &State, network: &Network) -> NetworkView {
                 .unwrap_or_default(),
         },
         config_only: template.is_some(),
-        containers: containers.collect(),
+        containers: members(state, connected),
         options: default_bridge.map_or_else(|| network.options.clone(), shown_options),
         labels: network.labels.clone(),
         allowed_networks: allowed_networks(state, network),
@@ -105,6 +103,43 @@ fn wished_pool(wish: &PoolWish) -> PoolView {
     }
 }
 
+/// Containers by id, each as its oldest endpoint has it; its further ones stand behind that.
+fn members(
+    state: &State,
+    connected: impl Iterator<Item = Arc<Endpoint>>,
+) -> BTreeMap<String, NetworkContainer> {
+    let mut members: BTreeMap<String, (Arc<Endpoint>, NetworkContainer)> = BTreeMap::new();
+    for endpoint in connected {
+        let Some(container) = state.container(endpoint.container) else {
+            continue;
+        };
+        match members.entry(container.id.to_string()) {
+            Entry::Vacant(vacant) => {
+                let member = member(container, &endpoint);
+                vacant.insert((endpoint, member));
+            }
+            Entry::Occupied(mut first) => {
+                let (oldest, member) = first.get_mut();
+                member.interface = oldest.inside().cloned();
+                member.also.extend(further(container, &endpoint));
+            }
+        }
+    }
+    let members = members.into_iter();
+    members.map(|(id, (_, member))| (id, member)).collect()
+}
+
+fn further(container: &Container, endpoint: &Endpoint) -> Option<FurtherInterface> {
+    let shown = member(container, endpoint);
+    Some(FurtherInterface {
+        interface: endpoint.inside()?.clone(),
+        endpoint_id: shown.endpoint_id,
+        mac_address: shown.mac_address,
+        ipv4_address: shown.ipv4_address,
+        ipv6_address: shown.ipv6_address,
+    })
+}
+
 fn member(container: &Container, endpoint: &Endpoint) -> NetworkContainer {
     let address = |wanted: fn(&IpAddr) -> bool| {
         let lease = endpoint.leases.iter().find(|lease| wanted(&lease.address));
@@ -122,6 +157,8 @@ fn member(container: &Container, endpoint: &Endpoint) -> NetworkContainer {
             .unwrap_or_default(),
         ipv4_address: address(IpAddr::is_ipv4),
         ipv6_address: address(IpAddr::is_ipv6),
+        interface: None,
+        also: Vec::new(),
     }
 }
 

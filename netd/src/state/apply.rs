@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use netd_ipam::{Claim, Pool};
 use netd_model::{
-    ContainerId, ContainerName, Endpoint, EndpointId, Network, NetworkId, NetworkPair,
+    ContainerId, ContainerName, Endpoint, EndpointId, IfName, Network, NetworkId, NetworkPair,
 };
 
 use super::State;
@@ -54,7 +54,11 @@ impl State {
             Change::RemoveEndpoint(id) => self.drop_endpoint(*id),
             Change::PutReservation(reservation) => self.put_reservation(reservation),
             Change::RemoveReservations(network, container) => {
-                self.drop_reservations(*network, container);
+                self.drop_reservations(*network, container, |_| true);
+            }
+            Change::RemoveReservationsFor(network, container, interface) => {
+                let same = |kept: &Option<IfName>| kept.is_none() || kept == interface;
+                self.drop_reservations(*network, container, same);
             }
             Change::Allow(pair) => {
                 for (one, other) in both_ways(*pair) {
@@ -268,13 +272,18 @@ impl State {
         pools.for_each(|pool| pool.let_go(address));
     }
 
-    fn drop_reservations(&mut self, network: NetworkId, container: &ContainerName) {
+    fn drop_reservations(
+        &mut self,
+        network: NetworkId,
+        container: &ContainerName,
+        of: impl Fn(&Option<IfName>) -> bool,
+    ) {
         let of_network = (network, IpAddr::from([0; 4]))..;
         let gone: Vec<IpAddr> = self
             .reservations
             .range(of_network)
             .take_while(|((id, _), _)| *id == network)
-            .filter(|(_, reservation)| reservation.container == *container)
+            .filter(|(_, kept)| kept.container == *container && of(&kept.interface))
             .map(|((_, address), _)| *address)
             .collect();
         for address in gone {

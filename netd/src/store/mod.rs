@@ -53,6 +53,8 @@ pub enum Change {
     PutReservation(Reservation),
     /// Stop keeping addresses of a network for a name.
     RemoveReservations(NetworkId, ContainerName),
+    /// Stop keeping addresses of a network for one interface of a name, or for nobody knows which.
+    RemoveReservationsFor(NetworkId, ContainerName, Option<IfName>),
     /// Let two networks talk.
     Allow(NetworkPair),
     /// Keep two networks apart again.
@@ -101,6 +103,8 @@ pub struct Reservation {
     pub address: IpAddr,
     /// Whom it is kept for.
     pub container: ContainerName,
+    /// The interface that had it; `None` where there was none, and in what earlier versions wrote.
+    pub interface: Option<IfName>,
     /// True if it was asked for, so that nobody else may have it; false if it is only given back when still free.
     pub firm: bool,
 }

@@ -115,6 +115,22 @@ const MIGRATIONS: &[&str] = &[
          body TEXT NOT NULL
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX docker_network_of_network ON docker_network (network);",
+    // 8: a container is on a network as often as it has interfaces there. SQLite takes no constraint off a table, so it is
+    // made anew. An address is kept for the interface that had it.
+    "CREATE TABLE endpoint_8 (
+         id TEXT PRIMARY KEY,
+         network TEXT NOT NULL REFERENCES network (id),
+         container TEXT NOT NULL REFERENCES container (id),
+         interface TEXT,
+         body TEXT NOT NULL,
+         UNIQUE (container, interface)
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO endpoint_8 SELECT id, network, container, json_extract(body, '$.interface.inside'), body FROM endpoint;
+     DROP TABLE endpoint;
+     ALTER TABLE endpoint_8 RENAME TO endpoint;
+     CREATE INDEX endpoint_of_network ON endpoint (network);
+     CREATE UNIQUE INDEX endpoint_without_interface ON endpoint (container, network) WHERE interface IS NULL;
+     ALTER TABLE reservation ADD COLUMN interface TEXT;",
 ];
 
 /// The newest version that this program understands.
@@ -124,15 +140,34 @@ pub(super) fn known_version() -> i64 {
 
 /// Brings the database to the newest version, each step in a transaction of its own. Returns the version found if it
 /// is newer than that.
+///
+/// Foreign keys rest meanwhile: to drop a table that is made anew would delete what refers to its rows (SQLite, "Making
+/// Other Kinds Of Table Schema Changes" in lang_altertable). Each step is looked at as a whole instead.
 pub(super) fn migrate(connection: &mut Connection) -> Result<Option<i64>, rusqlite::Error> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known_version() {
         return Ok(Some(found));
     }
-    let done = usize::try_from(found).unwrap_or(0);
+    let enforced: bool = connection.query_row("PRAGMA foreign_keys", [], |row| row.get(0))?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let migrated = advance(connection, usize::try_from(found).unwrap_or(0));
+    connection.pragma_update(None, "foreign_keys", enforced)?;
+    migrated.map(|()| None)
+}
+
+fn advance(connection: &mut Connection, done: usize) -> Result<(), rusqlite::Error> {
     for (at, statements) in MIGRATIONS.iter().enumerate().skip(done) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(statements)?;
+        let astray: i64 =
+            transaction.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
+                row.get(0)
+            })?;
+        if astray > 0 {
+            let refused = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
+            let reason = format!("{astray} rows refer to what is not there");
+            return Err(rusqlite::Error::SqliteFailure(refused, Some(reason)));
+        }
         transaction.pragma_update(
             None,
             "user_version",
@@ -140,7 +175,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<Option<i64>, rusqli
         )?;
         transaction.commit()?;
     }
-    Ok(None)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -155,7 +190,7 @@ mod tests {
             .execute_batch(
                 "INSERT INTO network VALUES ('n', 'n', '');
                  INSERT INTO container VALUES ('c', 'c', '');
-                 INSERT INTO endpoint VALUES ('e', 'n', 'c', '');",
+                 INSERT INTO endpoint VALUES ('e', 'n', 'c', 'eth0', '');",
             )
             .unwrap();
         for port in ports {
@@ -266,5 +301,56 @@ mod tests {
             .execute("DELETE FROM network WHERE id = '2'", [])
             .unwrap();
         assert_eq!(count("allowance"), 0);
+    }
+    #[test]
+    fn a_store_of_the_seventh_version_keeps_its_endpoints_and_takes_further_ones() {
+        let mut store = Connection::open_in_memory().unwrap();
+        store.pragma_update(None, "foreign_keys", true).unwrap();
+        advance_to(&mut store, 7);
+        store
+            .execute_batch(
+                r#"INSERT INTO network VALUES ('n', 'n', ''), ('m', 'm', '');
+                   INSERT INTO container VALUES ('c', 'c', ''), ('d', 'd', '');
+                   INSERT INTO endpoint VALUES ('e', 'n', 'c', '{"interface":{"inside":"eth0"}}'),
+                                               ('f', 'm', 'd', '{"interface":null}');
+                   INSERT INTO lease VALUES ('n', '10.0.0.2', 'e');
+                   INSERT INTO port VALUES ('tcp', '0.0.0.0', 80, 81, 'e');
+                   INSERT INTO reservation VALUES ('n', '10.0.0.3', 'c', 1);"#,
+            )
+            .unwrap();
+        assert_eq!(migrate(&mut store).unwrap(), None);
+        let count = |table: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM {table}");
+            store.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        let kept = ["endpoint", "lease", "port", "reservation"].map(count);
+        assert_eq!(kept, [2, 1, 1, 1]);
+        let enforced: bool = store
+            .query_row("PRAGMA foreign_keys", [], |row| row.get(0))
+            .unwrap();
+        assert!(enforced);
+        let put = |id: &str, network: &str, container: &str, interface: Option<&str>| {
+            let sql = "INSERT INTO endpoint VALUES (?1, ?2, ?3, ?4, '')";
+            store.execute(sql, rusqlite::params![id, network, container, interface])
+        };
+        put("g", "n", "c", Some("net1")).unwrap();
+        put("h", "m", "c", Some("net2")).unwrap();
+        assert!(put("i", "n", "c", Some("eth0")).is_err());
+        assert!(put("i", "m", "c", Some("net1")).is_err());
+        assert!(put("i", "m", "d", None).is_err());
+        assert!(put("i", "unknown", "d", Some("eth0")).is_err());
+        store
+            .execute("DELETE FROM endpoint WHERE id = 'e'", [])
+            .unwrap();
+        assert_eq!([count("lease"), count("port")], [0, 0]);
+    }
+
+    /// A store as the version of that number had it.
+    fn advance_to(store: &mut Connection, version: usize) {
+        for statements in &MIGRATIONS[..version] {
+            store.execute_batch(statements).unwrap();
+        }
+        let number = i64::try_from(version).unwrap();
+        store.pragma_update(None, "user_version", number).unwrap();
     }
 }

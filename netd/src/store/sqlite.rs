@@ -7,7 +7,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use netd_model::{Endpoint, InstanceId, NetworkPair};
+use netd_model::{Endpoint, IfName, InstanceId, NetworkPair};
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
@@ -166,17 +166,18 @@ impl Journal for Sqlite {
         let instance = self.instance()?;
         let mut statement = self
             .connection
-            .prepare("SELECT network, address, container, firm FROM reservation")?;
+            .prepare("SELECT network, address, container, interface, firm FROM reservation")?;
         let rows = statement.query_map([], |row| {
             Ok((
                 row.get::<_, String>(0)?,
                 row.get::<_, String>(1)?,
                 row.get::<_, String>(2)?,
-                row.get::<_, bool>(3)?,
+                row.get::<_, Option<String>>(3)?,
+                row.get::<_, bool>(4)?,
             ))
         })?;
         let reservations = rows.map(|row| {
-            let (network, address, container, firm) = row?;
+            let (network, address, container, interface, firm) = row?;
             Ok(Reservation {
                 network: network
                     .parse()
@@ -186,6 +187,10 @@ impl Journal for Sqlite {
                     .map_err(|error| corrupt("reservation", error))?,
                 container: container
                     .parse()
+                    .map_err(|error| corrupt("reservation", error))?,
+                interface: interface
+                    .map(|name| name.parse())
+                    .transpose()
                     .map_err(|error| corrupt("reservation", error))?,
                 firm,
             })
@@ -254,18 +259,27 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             params![id.to_string()],
         ),
         Change::PutReservation(reservation) => run(
-            "INSERT INTO reservation (network, address, container, firm) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (network, address) DO UPDATE SET container = ?3, firm = ?4",
+            "INSERT INTO reservation (network, address, container, firm, interface) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (network, address) DO UPDATE SET container = ?3, firm = ?4, interface = ?5",
             params![
                 reservation.network.to_string(),
                 reservation.address.to_string(),
                 reservation.container.as_str(),
-                reservation.firm
+                reservation.firm,
+                reservation.interface.as_ref().map(IfName::as_str)
             ],
         ),
         Change::RemoveReservations(network, container) => run(
             "DELETE FROM reservation WHERE network = ?1 AND container = ?2",
             params![network.to_string(), container.as_str()],
+        ),
+        Change::RemoveReservationsFor(network, container, interface) => run(
+            "DELETE FROM reservation WHERE network = ?1 AND container = ?2 AND (interface IS ?3 OR interface IS NULL)",
+            params![
+                network.to_string(),
+                container.as_str(),
+                interface.as_ref().map(IfName::as_str)
+            ],
         ),
         // The lower id stands first, in a pair as in the table: hexadecimal digits are ordered as the bytes are.
         Change::Allow(pair) => run(
@@ -309,13 +323,14 @@ fn put_endpoint(transaction: &Transaction<'_>, endpoint: &Endpoint) -> Result<()
     let id = endpoint.id.to_string();
     transaction
         .prepare_cached(
-            "INSERT INTO endpoint (id, network, container, body) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (id) DO UPDATE SET body = ?4",
+            "INSERT INTO endpoint (id, network, container, interface, body) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (id) DO UPDATE SET interface = ?4, body = ?5",
         )?
         .execute(params![
             id,
             endpoint.network.to_string(),
             endpoint.container.to_string(),
+            endpoint.interface.as_ref().map(|own| own.inside.as_str()),
             body(endpoint)?
         ])?;
     put_leases(transaction, &id, endpoint)?;

@@ -120,13 +120,11 @@ fn one_container_joins_several_networks_and_ends_with_the_last() {
         bench.wait(engine.attach_for_runtime(two.clone(), wanted, new(pid, Wish::default())));
     assert!(second.unwrap().default_gateways.is_empty());
     check(&bench, "on two");
-    // A second interface on one network, and one network under two names, are refused.
-    for again in [key("cni", "pod", "eth1"), key("alias", "pod", "eth1")] {
-        assert_eq!(
-            code(attach(&bench, &again, pid)).0,
-            ErrorCode::AlreadyConnected
-        );
-    }
+    // An interface has one name and one key.
+    let of_another = code(attach(&bench, &key("alias", "pod", "eth0"), pid)).0;
+    assert_eq!(of_another, ErrorCode::AlreadyConnected);
+    let taken = code(attach(&bench, &key("cni", "pod", "net1"), pid)).0;
+    assert_eq!(taken, ErrorCode::NotConnectable);
     assert!(release(&bench, &one));
     bench.look(|state| assert!(state.containers().all(|pod| pod.is_running())));
     check(&bench, "on one");

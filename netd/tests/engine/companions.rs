@@ -58,7 +58,7 @@ fn end(bench: &Bench, name: &str) {
 
 fn has_place(bench: &Bench) -> bool {
     story(bench)
-        .get("web on n")
+        .get("web on n by eth0")
         .is_some_and(|place| place.contains("10.9.0.9") && place.contains("8080"))
 }
 
@@ -178,7 +178,7 @@ fn a_container_that_returns_says_what_it_wants_now() {
         ..publishing(&["8081:80", "443"])
     };
     run(&bench, supervised(again, "web", "n", wish)).unwrap();
-    let place = story(&bench)["web on n"].clone();
+    let place = story(&bench)["web on n by eth0"].clone();
     assert!(
         place.contains("10.9.0.9") && place.contains("8081") && !place.contains("8080"),
         "{place}"

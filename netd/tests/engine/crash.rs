@@ -161,6 +161,26 @@ fn disconnect() {
 }
 
 #[test]
+fn twice_on_one_network() {
+    let script = [
+        Step::ConnectBy("n1", "a", "net1", vec!["8080:80", "53/udp"]),
+        Step::ConnectBy("n1", "a", "net2", vec![]),
+        Step::DisconnectBy("n1", "a", "eth0"),
+        Step::DisconnectBy("n1", "a", "net1"),
+        Step::End("a"),
+    ];
+    die_everywhere(&[N1, run("a", "n1")], &script, Killing::AtItsStartToo);
+}
+
+#[test]
+fn the_end_of_a_container_that_is_twice_on_a_network_and_returns() {
+    let web = || Step::Run("web", "n2", Some("10.2.0.9"), vec!["8080:80"]);
+    let again = || Step::ConnectBy("n2", "web", "net1", vec!["8081:81"]);
+    let script = [Step::End("web"), web(), again(), Step::Forget("web")];
+    die_everywhere(&[N2, web(), again()], &script, Killing::Once);
+}
+
+#[test]
 fn end() {
     let web = Step::Run("web", "n1", Some("10.1.0.9"), vec!["8080:80"]);
     let before = [N1, N2, web, Step::Connect("n2", "web")];

@@ -24,6 +24,7 @@ mod routes;
 mod scale;
 mod steps;
 mod template;
+mod twice;
 mod update;
 mod uplinks;
 

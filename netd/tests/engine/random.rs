@@ -76,7 +76,8 @@ fn request(dice: &mut Dice) -> Step {
     ]);
     let peer = dice.pick(&["10.200.0.0/16", "10.2.0.0/16", "192.168.9.0/24"]);
     let gateway = dice.pick(&["192.0.2.2", "192.0.2.3", "203.0.113.1"]);
-    match dice.below(42) {
+    let interface = dice.pick(&["eth0", "net1", "net2"]);
+    match dice.below(46) {
         0..=3 => Step::Create(own, subnet),
         4 => dice.pick(&[&Step::Remove(own), &Step::Prune]).clone(),
         31..=33 => Step::Join(container, dice.pick(&["a", "b"])),
@@ -94,6 +95,8 @@ fn request(dice: &mut Dice) -> Step {
         38 => Step::Unroute(peer),
         39..=40 => Step::Uplink(network, dice.pick(&["eth7", "eth8"])),
         41 => Step::Unplug(network, dice.pick(&["eth7", "eth8"])),
+        42..=44 => Step::ConnectBy(network, container, interface, ports.to_vec()),
+        45 => Step::DisconnectBy(network, container, interface),
         _ => Step::Forget(container),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netd::engine::{Absent, Ending, EngineError, NewContainer, Wish};
+use netd::engine::{Absent, Ending, EngineError, Leave, NewContainer, Which, Wish};
+use netd_drivers::EndpointOptions;
 use netd_model::container::Anchor;
 use netd_model::network::BridgeSpec;
-use netd_model::{ContainerId, ContainerState, LinkLocal, Network, NetworkId};
+use netd_model::{ContainerId, ContainerState, IfName, LinkLocal, Network, NetworkId};
 
 use crate::bench::{Bench, process, request};
 use crate::plugin::{self, Docker};
@@ -34,6 +35,10 @@ pub(crate) enum Step {
     Connect(&'static str, &'static str),
     /// Disconnect a container from a network.
     Disconnect(&'static str, &'static str),
+    /// Connect a container to a network by an interface of this name, perhaps once more, with published ports.
+    ConnectBy(&'static str, &'static str, &'static str, Vec<&'static str>),
+    /// Disconnect one interface of a container from a network.
+    DisconnectBy(&'static str, &'static str, &'static str),
     /// Publish a port.
     Publish(&'static str, &'static str),
     /// Withdraw a port.
@@ -107,6 +112,15 @@ fn wish(address: Option<&str>, ports: &[&str]) -> Wish {
     }
 }
 
+/// A wish for an interface of a name.
+pub(crate) fn named(interface: &str, wish: Wish) -> Wish {
+    let options = EndpointOptions {
+        inside: Some(interface.parse().unwrap()),
+        ..EndpointOptions::default()
+    };
+    Wish { options, ..wish }
+}
+
 /// Does a step and says what the daemon said.
 pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
     let engine = bench.engine();
@@ -160,6 +174,19 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
             Step::Disconnect(from, name) => {
                 let (from, who) = (network(from).await?, container(name).await?);
                 engine.disconnect(from, who, Absent::Refuse).await
+            }
+            Step::ConnectBy(on, name, interface, ports) => {
+                let (on, who) = (network(on).await?, container(name).await?);
+                let wish = named(interface, wish(None, ports));
+                engine.connect(on, who, wish).await.map(|_| ())
+            }
+            Step::DisconnectBy(from, name, interface) => {
+                let (from, who) = (network(from).await?, container(name).await?);
+                let leave = Leave {
+                    which: Which::Interface(interface.parse().unwrap()),
+                    absent: Absent::Refuse,
+                };
+                engine.disconnect(from, who, leave).await
             }
             Step::Publish(name, port) => {
                 let who = container(name).await?;
@@ -245,7 +272,7 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
             for container in state.containers() {
                 let kept: Vec<String> = state
                     .reserved_for(network.id, &container.name)
-                    .map(|kept| format!("{} firm {}", kept.address, kept.firm))
+                    .map(|kept| format!("{} firm {} {:?}", kept.address, kept.firm, kept.interface))
                     .collect();
                 if !kept.is_empty() {
                     let key = format!("kept on {} for {}", network.name, container.name);
@@ -280,11 +307,11 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
                     .map(|lease| lease.address.to_string())
                     .collect();
                 let ports: Vec<String> = endpoint.ports.iter().map(|p| p.to_string()).collect();
-                let inside = endpoint.interface.as_ref().map(|i| i.inside.to_string());
-                let key = format!("{} on {}", container.name, network.name);
+                let inside = endpoint.inside().map_or("none", IfName::as_str);
+                let key = format!("{} on {} by {inside}", container.name, network.name);
                 let link_local = &endpoint.link_local;
                 let text = format!(
-                    "{:?} {leases:?} {link_local:?} {ports:?} {inside:?}",
+                    "{:?} {leases:?} {link_local:?} {ports:?}",
                     endpoint.phase
                 );
                 story.insert(key, text);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
-use netd_api::{Alias, ContainerName, LinkLocal, Mac, NetworkName, PublishRequest, Subnet};
+use netd_api::{Alias, ContainerName, IfName, LinkLocal, Mac, NetworkName, PublishRequest, Subnet};
 
 use crate::net::complete;
 use crate::net::filter::{self, Filter};
@@ -173,6 +173,7 @@ Examples:
   net connect lab web
   net connect --ip 172.28.5.9 --alias db lab web
   net connect -p 8080:80 lab web
+  net connect --interface net1 lab web            once more, with an address of its own, if it is there already
   net connect lab pid:4711                        the namespace of a process, of whatever runtime
   net connect --name blue lab /run/netns/blue     a namespace made by `ip netns add blue`
   net connect lab blue                            the same, named after its file")]
@@ -192,6 +193,9 @@ pub(in crate::net) struct ConnectArgs {
     /// An option of the interface: com.docker.network.endpoint.ifname=NAME, or .sysctls=net.ipv4.conf.IFNAME.KEY=NUMBER,...
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(in crate::net) driver_opt: Vec<(String, String)>,
+    /// What to call the interface; another name than it has there puts the container on the network once more
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::net) interface: Option<IfName>,
     /// A further name on this network
     #[arg(long, value_name = "NAME")]
     pub(in crate::net) alias: Vec<Alias>,
@@ -222,11 +226,15 @@ pub(in crate::net) struct ConnectArgs {
 #[command(after_help = "\
 Examples:
   net disconnect lab web
-  net disconnect -f lab web      no error if it is not connected")]
+  net disconnect -f lab web                   no error if it is not connected
+  net disconnect --interface net1 lab web     one of several interfaces that it has there")]
 pub(in crate::net) struct DisconnectArgs {
-    /// Succeed although it is not connected
+    /// Succeed although it is not connected; take away all interfaces that it has there
     #[arg(short, long)]
     pub(in crate::net) force: bool,
+    /// The interface to take away, if it has several there
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::net) interface: Option<IfName>,
     /// Name or id
     #[arg(value_parser = word, add = complete::networks())]
     pub(in crate::net) network: String,

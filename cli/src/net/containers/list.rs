@@ -172,7 +172,13 @@ fn tone(view: &ContainerView) -> Tone {
 
 /// What `--format` sees: Docker's names, and like there nothing but texts.
 fn row(view: &ContainerView, whole: bool, now: Timestamp) -> Value {
-    let networks: Vec<&str> = view.networks.iter().map(|at| at.network.as_str()).collect();
+    let mut networks: Vec<&str> = Vec::new();
+    for at in &view.networks {
+        // One that it is on by several interfaces is one network.
+        if !networks.contains(&at.network.as_str()) {
+            networks.push(at.network.as_str());
+        }
+    }
     let age = age::words_since(&view.created, now);
     json!({
         "ID": id(view, whole),

@@ -21,6 +21,7 @@ impl EngineError {
             Self::Way(error) => error.code(),
             Self::Runtime(error) => error.code(),
             Self::Docker(error) => error.code(),
+            Self::Place(error) => error.code(),
             Self::Name(_) => ErrorCode::InvalidName,
             Self::NotAPair { .. }
             | Self::Invalid(_)

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::sentences::not_connectable;
 use super::wire::network::{ConnectRequest, DisconnectRequest, EndpointConfig};
 use super::{container_of, network_of, whole};
-use crate::engine::{Absent, EngineError, Wish};
+use crate::engine::{Absent, EngineError, Leave, Which, Wish};
 use crate::http::routes::App;
 
 pub(super) async fn connect(
@@ -102,7 +102,12 @@ pub(super) async fn disconnect(
     };
     let engine = app.engine;
     let (network, container) = (network.id, container.id);
-    let done = whole(async move { engine.disconnect(network, container, Absent::Refuse).await });
+    // Docker has a container on a network once, so what it takes off is off entirely.
+    let leave = Leave {
+        which: Which::All,
+        absent: Absent::Refuse,
+    };
+    let done = whole(async move { engine.disconnect(network, container, leave).await });
     done.await??;
     Ok(StatusCode::OK)
 }

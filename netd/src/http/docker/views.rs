@@ -111,8 +111,10 @@ fn host_config(view: &ContainerView) -> HostConfig {
     }
 }
 
+/// By network, as Docker has them: of several places on one network the oldest. The ports of all are shown elsewhere.
 fn places(view: &ContainerView) -> BTreeMap<String, EndpointSettings> {
-    let networks = view.networks.iter();
+    // The last of a key stays.
+    let networks = view.networks.iter().rev();
     networks
         .map(|place| (place.network.to_string(), settings(place)))
         .collect()

@@ -1,5 +1,6 @@
 //! Paths of networks.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
@@ -8,13 +9,15 @@ use netd_api::{
     Attachment, ConnectRequest, Created, DisconnectRequest, NetworkRequest, NetworkView,
     PairRequest, PruneReport, UpdateRequest,
 };
-use netd_model::NetworkId;
+use netd_drivers::EndpointOptions;
+use netd_model::{ContainerId, Endpoint, EndpointId, IfName, NetworkId};
 
 use super::containers::{checked, endpoint_options, handle};
 use super::{Answer, App, whole};
-use crate::engine::{Absent, EngineError, NewContainer, Wish};
+use crate::engine::{Absent, EngineError, Leave, NewContainer, PlaceError, Which, Wish};
 use crate::http::body::{Json, Made, Refusal, Word};
 use crate::http::views;
+use crate::state::State;
 
 pub(super) async fn list_networks(Shared(app): Shared<App>) -> Answer<Vec<NetworkView>> {
     let views = app.engine.look(|state| {
@@ -119,13 +122,17 @@ pub(super) async fn connect(
     Json(request): Json<ConnectRequest>,
 ) -> Answer<Attachment> {
     let network = app.engine.find_network(&word).await?;
+    let options = named(
+        request.interface,
+        endpoint_options(&request.driver_options)?,
+    )?;
     let wish = Wish {
         ips: request.ips,
         link_local: request.link_local_ips,
         mac: request.mac,
         aliases: request.aliases,
         ports: checked(request.ports)?,
-        options: endpoint_options(&request.driver_options)?,
+        options,
         gateway_priority: request.gateway_priority,
         routes: Vec::new(),
         joined_as: None,
@@ -144,17 +151,15 @@ pub(super) async fn connect(
                 name: request.name,
                 netns: Some(handle(netns)),
                 network: Some(network.id.to_string()),
-                wish,
+                wish: wish.clone(),
                 auto_remove: true,
                 ..NewContainer::default()
             };
             let container = whole(async move { engine.run_container(new).await }).await?;
-            let between = app.engine.look(move |state| {
-                state
-                    .endpoint_between(container.id, network.id)
-                    .map(|endpoint| endpoint.id)
-            });
-            between
+            let place = app
+                .engine
+                .look(move |state| place(state, (container.id, network.id), &wish));
+            place
                 .await?
                 .ok_or_else(|| Refusal::invalid("the container ended meanwhile"))?
         }
@@ -168,6 +173,36 @@ pub(super) async fn connect(
     })?))
 }
 
+/// The options of an interface that is to be called so.
+fn named(name: Option<IfName>, options: EndpointOptions) -> Result<EndpointOptions, Refusal> {
+    match (name, &options.inside) {
+        (Some(one), Some(other)) if one != *other => {
+            let other = other.clone();
+            Err(EngineError::from(PlaceError::TwoNames { one, other }).into())
+        }
+        (name, _) => Ok(EndpointOptions {
+            inside: name.or(options.inside),
+            ..options
+        }),
+    }
+}
+
+/// Where a container came by a wish: it may be on the network by several interfaces.
+fn place(
+    state: &State,
+    (container, network): (ContainerId, NetworkId),
+    wish: &Wish,
+) -> Option<EndpointId> {
+    let there = state.endpoints_between(container, network);
+    let has = |one: &Endpoint, ip: &IpAddr| one.leases.iter().any(|lease| lease.address == *ip);
+    let named = wish.options.inside.as_ref();
+    let mut fitting = there.iter().filter(|one| {
+        named.is_none_or(|name| one.inside().is_none_or(|own| own == name))
+            && wish.ips.iter().all(|ip| has(one, ip))
+    });
+    fitting.next().map(|one| one.id)
+}
+
 pub(super) async fn disconnect(
     Shared(app): Shared<App>,
     Word(word): Word,
@@ -179,6 +214,12 @@ pub(super) async fn disconnect(
     } else {
         Absent::Refuse
     };
+    let which = match request.interface {
+        Some(interface) => Which::Interface(interface),
+        None if request.force => Which::All,
+        None => Which::Only,
+    };
+    let leave = Leave { which, absent };
     let container = match app.engine.find_container(&request.container).await {
         Ok(container) => container,
         Err(EngineError::ContainerNotFound(_)) if request.force => {
@@ -186,11 +227,6 @@ pub(super) async fn disconnect(
         }
         Err(error) => return Err(error.into()),
     };
-    whole(async move {
-        app.engine
-            .disconnect(network.id, container.id, absent)
-            .await
-    })
-    .await?;
+    whole(async move { app.engine.disconnect(network.id, container.id, leave).await }).await?;
     Ok(NoContent)
 }

@@ -242,7 +242,7 @@ fn cni_one_container_joins_several_networks_under_several_names() {
         interface: "eth1",
         ..pod
     };
-    assert!(refused(&lab.h1.cni("ADD", eth1, &app()), 103).contains("already"));
+    assert!(refused(&lab.h1.cni("ADD", net1, &app()), 7).contains("net1 already"));
     let _ = lab.h1.cni("DEL", eth1, &app()).ok();
     let _ = lab.h1.cni("DEL", pod, &second).ok();
     assert_eq!(

@@ -48,8 +48,19 @@ fn an_interface_has_the_name_that_was_asked_for() {
         names().split_whitespace().collect::<Vec<_>>(),
         ["lan", "lo", "wan"]
     );
-    let other = ["connect", "--driver-opt", &name("dmz"), "bridge", "c"];
+    // Otherwise it cannot be; under another name it would be there twice.
+    let other = ["connect", "--ip", "10.70.0.9", "app", "c"];
     let _ = lab.h1.net(&other).fails(1).names(&["already"]);
+    let both = [
+        "connect",
+        "--interface",
+        "lan",
+        "--driver-opt",
+        &name("dmz"),
+        "app",
+        "c",
+    ];
+    let _ = lab.h1.net(&both).fails(1).names(&["lan and dmz"]);
     let _ = lab.h1.net(&["create", "third"]).ok();
     let taken = ["connect", "--driver-opt", &name("wan"), "third", "c"];
     let _ = lab

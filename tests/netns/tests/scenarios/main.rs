@@ -74,6 +74,8 @@ mod remains;
 
 mod stale_flows;
 
+mod twice;
+
 mod crowd;
 
 mod crash;

@@ -60,11 +60,26 @@ impl From<NetworkView> for Network {
             ingress: view.ingress,
             config_from: view.config_from,
             config_only: view.config_only,
-            containers: view.containers,
+            containers: as_docker_has_them(view.containers),
             options: view.options,
             labels: view.labels,
         }
     }
+}
+
+/// Docker's engine has a container on a network once: its first interface there is shown.
+fn as_docker_has_them(
+    containers: BTreeMap<String, NetworkContainer>,
+) -> BTreeMap<String, NetworkContainer> {
+    let plain = containers.into_iter().map(|(id, member)| {
+        let member = NetworkContainer {
+            interface: None,
+            also: Vec::new(),
+            ..member
+        };
+        (id, member)
+    });
+    plain.collect()
 }
 
 /// Answer to `POST /networks/prune`.

@@ -1,0 +1,198 @@
+//! A container is on one network several times, each time by another interface, with an address of its own.
+
+use netns_tests::cni::{Place, configuration, eth0};
+use netns_tests::lab::{HOST, OUTSIDE};
+use netns_tests::{Background, Lab, OrFail, Ran, eventually};
+use serde_json::{Value, json};
+
+/// The configuration of an ADD that publishes port 80 on a port of the host.
+fn app(port: u16) -> Value {
+    let ipam = json!({ "ipam": { "subnet": "10.9.0.0/24" } });
+    let mut config = configuration("1.1.0", "app", &ipam);
+    config["capabilities"] = json!({ "portMappings": true });
+    config["runtimeConfig"] = json!({ "portMappings": [
+        { "hostPort": port, "containerPort": 80, "protocol": "tcp" },
+    ] });
+    config
+}
+
+/// The interface that a runtime asks for beside eth0.
+fn net1(container: &str) -> Place<'_> {
+    Place {
+        interface: "net1",
+        ..eth0(container)
+    }
+}
+
+/// A web server at one address of a namespace, whose page is the address.
+fn page_of(lab: &Lab, netns: &str, address: &str) -> Background {
+    let folder = format!("/run/lab/www-{address}");
+    lab.h1.write(&format!("{folder}/index.html"), address);
+    let listen = format!("{address}:80");
+    let line = [
+        "ip", "netns", "exec", netns, "busybox", "httpd", "-f", "-p", &listen, "-h", &folder,
+    ];
+    let server = lab.h1.spawn(&line, &[], "/run/lab/httpd.log");
+    eventually("the page", || {
+        let got = lab.h1.in_netns(
+            netns,
+            &["curl", "-s", "-m", "2", &format!("http://{address}/")],
+        );
+        (got.text() == address).then_some(())
+    });
+    server
+}
+
+/// What a namespace believes to be the Ethernet address of a neighbour, asked anew.
+fn neighbour(lab: &Lab, netns: &str, address: &str) -> String {
+    let _ = lab
+        .h1
+        .in_netns(netns, &["ip", "neigh", "flush", "all"])
+        .ok();
+    let _ = lab
+        .h1
+        .in_netns(netns, &["ping", "-c1", "-W2", address])
+        .ok();
+    let shown = lab
+        .h1
+        .in_netns(netns, &["ip", "-j", "neigh", "show", address])
+        .ok();
+    shown.json()[0]["lladdr"]
+        .as_str()
+        .or_fail("lladdr")
+        .to_owned()
+}
+
+fn mac(lab: &Lab, netns: &str, interface: &str) -> String {
+    let shown = lab
+        .h1
+        .in_netns(netns, &["ip", "-j", "link", "show", "dev", interface])
+        .ok();
+    shown.json()[0]["address"]
+        .as_str()
+        .or_fail("address")
+        .to_owned()
+}
+
+/// The answers to a question, in order.
+fn names(lab: &Lab, netns: &str, question: &[&str]) -> Vec<String> {
+    let line = [&["dig", "+short", "@127.0.0.11"], question].concat();
+    let ran = lab.h1.in_netns(netns, &line).ok();
+    let mut lines: Vec<String> = ran.text().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+fn pings(lab: &Lab, from: &str, to: &str) -> Ran {
+    lab.h1.in_netns(from, &["ping", "-c3", "-i0.2", "-W2", to])
+}
+
+/// Each of these pages is had from outside, from a neighbour, and by the container itself, on its port of the host.
+fn published(lab: &Lab, pages: &[(u16, &str)]) {
+    for (port, page) in pages {
+        let url = format!("http://{HOST}:{port}/");
+        assert_eq!(
+            lab.outside.get(&url).ok().text(),
+            *page,
+            "{url} from outside"
+        );
+        for netns in ["peer", "pod"] {
+            let got = lab
+                .h1
+                .in_netns(netns, &["curl", "-s", "-m", "5", &url])
+                .ok();
+            assert_eq!(got.text(), *page, "{url} from {netns}");
+        }
+    }
+}
+
+#[test]
+fn twice_by_cni_each_address_answers_and_goes_by_itself() {
+    let lab = Lab::new();
+    for netns in ["pod", "peer"] {
+        lab.h1.new_netns(netns);
+        // As many hosts have it: what comes by another interface than the way back is dropped.
+        let strict = [
+            "net.ipv4.conf.all.rp_filter=1",
+            "net.ipv4.conf.default.rp_filter=1",
+        ];
+        let line = [&["sysctl", "-w"], &strict[..]].concat();
+        let _ = lab.h1.in_netns(netns, &line).ok();
+    }
+    let _ = lab.h1.cni("ADD", eth0("peer"), &app(8082)).ok();
+    let rules = lab.h1.all_rules();
+    let links = lab.h1.link_names();
+    let added = [(eth0("pod"), 8080), (net1("pod"), 8081)].map(|(place, port)| {
+        let mut config = app(port);
+        config["prevResult"] = lab.h1.cni("ADD", place, &app(port)).ok().json();
+        (place, config)
+    });
+    let address = |config: &Value| {
+        let text = config["prevResult"]["ips"][0]["address"].as_str().unwrap();
+        text.trim_end_matches("/24").to_owned()
+    };
+    let [first, second] = [&added[0].1, &added[1].1].map(address);
+    assert_eq!([&*first, &*second], ["10.9.0.3", "10.9.0.4"]);
+    // One of them leads out, and says so.
+    let routes = |config: &Value| {
+        config["prevResult"]["routes"]
+            .as_array()
+            .map_or(0, Vec::len)
+    };
+    assert_eq!((routes(&added[0].1), routes(&added[1].1)), (1, 0));
+    // The same again is the same, and the port of the one is not the other's.
+    let again = lab.h1.cni("ADD", net1("pod"), &app(8081)).ok().json();
+    assert_eq!(again, added[1].1["prevResult"]);
+
+    let _pages = [&first, &second].map(|address| page_of(&lab, "pod", address));
+    let holds = || {
+        for (place, address) in [("eth0", &first), ("net1", &second)] {
+            let _ = pings(&lab, "peer", address).ok();
+            assert_eq!(
+                neighbour(&lab, "peer", address),
+                mac(&lab, "pod", place),
+                "{address}"
+            );
+        }
+        published(&lab, &[(8080, &first), (8081, &second)]);
+        assert_eq!(names(&lab, "peer", &["pod"]), [&*first, &*second]);
+        for address in [&first, &second] {
+            assert_eq!(names(&lab, "peer", &["-x", address]), ["pod.app."]);
+        }
+        let _ = pings(&lab, "pod", OUTSIDE).ok();
+        for (place, config) in &added {
+            assert_eq!(lab.h1.cni("CHECK", *place, config).ok().text(), "");
+        }
+    };
+    holds();
+    lab.h1.kill();
+    for address in [&first, &second] {
+        let _ = pings(&lab, "peer", address).ok();
+    }
+    lab.h1.start();
+    holds();
+
+    // The neighbour goes on with what it remembers: nothing of it is about the interface that goes.
+    let _ = lab.h1.cni("DEL", eth0("pod"), &app(8080)).ok();
+    let _ = pings(&lab, "peer", &second).ok();
+    published(&lab, &[(8081, &second)]);
+    assert!(!lab.outside.get(&format!("http://{HOST}:8080/")).is_ok());
+    assert_eq!(names(&lab, "peer", &["pod"]), [&*second]);
+    let _ = pings(&lab, "pod", OUTSIDE).ok();
+    let _ = lab.h1.cni("CHECK", net1("pod"), &added[1].1).ok();
+    assert!(!lab.h1.cni("CHECK", eth0("pod"), &added[0].1).is_ok());
+    // It may come back, and the other leaves.
+    let _ = lab.h1.cni("ADD", eth0("pod"), &app(8080)).ok();
+    let _ = lab.h1.cni("DEL", net1("pod"), &app(8081)).ok();
+    let _ = pings(&lab, "pod", OUTSIDE).ok();
+    let _ = lab.h1.cni("DEL", eth0("pod"), &app(8080)).ok();
+    assert_eq!(names(&lab, "peer", &["pod"]), [""; 0]);
+    eventually("the rules of before", || {
+        (lab.h1.all_rules() == rules).then_some(())
+    });
+    lab.h1.comes_back_to(&links);
+    eventually("only lo to be left", || {
+        let left = lab.h1.in_netns("pod", &["ip", "-o", "link"]).ok();
+        (left.text().lines().count() == 1).then_some(())
+    });
+}
