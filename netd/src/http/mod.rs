@@ -171,8 +171,9 @@ pub async fn serve(listener: UnixListener, engine: Arc<Engine>, end: watch::Rece
 
 /// Serves a Docker engine by its plugin protocol, as [`serve`] does others.
 pub async fn serve_docker(listener: UnixListener, engine: Arc<Engine>, end: watch::Receiver<bool>) {
-    let news = plugin::follow(Arc::clone(&engine), end.clone());
-    let answers = answer_all(listener, plugin::router(engine), end);
+    let bell = plugin::Bell::default();
+    let news = plugin::follow(Arc::clone(&engine), bell.clone(), end.clone());
+    let answers = answer_all(listener, plugin::router(engine, bell), end);
     tokio::join!(news, answers);
 }
 

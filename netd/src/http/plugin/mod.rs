@@ -16,15 +16,15 @@ mod wire;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderValue, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 
-pub(in crate::http) use self::news::follow;
+pub(in crate::http) use self::news::{Bell, follow};
 use self::refused::Refused;
 use self::wire::Manifest;
 use crate::engine::Engine;
@@ -33,8 +33,8 @@ use crate::engine::Engine;
 const VERSION_1_1: &str = "application/vnd.docker.plugins.v1.1+json";
 const VERSION_1_2: &str = "application/vnd.docker.plugins.v1.2+json";
 
-/// All methods.
-pub(super) fn router(engine: Arc<Engine>) -> Router {
+/// All methods. An engine that uses them is told of by the bell.
+pub(super) fn router(engine: Arc<Engine>, bell: Bell) -> Router {
     Router::new()
         .route("/Plugin.Activate", post(activate))
         .merge(ipam::methods())
@@ -42,10 +42,12 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
         .fallback(no_such_method)
         .method_not_allowed_fallback(only_post)
         .layer(middleware::from_fn(dressed))
+        .layer(Extension(bell))
         .with_state(engine)
 }
 
-async fn activate() -> axum::Json<Manifest> {
+async fn activate(Extension(bell): Extension<Bell>) -> axum::Json<Manifest> {
+    bell.ring();
     axum::Json(Manifest {
         implements: &["NetworkDriver", "IpamDriver"],
     })

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use axum::extract::State as Shared;
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use netd_model::{ContainerId, NetworkId};
 
+use super::news::Bell;
 use super::ports::published;
 use super::refused::{Asked, Refused, whole};
 use super::request::network_asked;
@@ -156,11 +157,13 @@ async fn delete_endpoint(
 
 async fn join(
     Shared(engine): Shared<Arc<Engine>>,
+    Extension(bell): Extension<Bell>,
     Asked(request): Asked<JoinRequest>,
 ) -> Result<Json<JoinAnswer>, Refused> {
     let _: NetworkId = parsed("NetworkID", &request.network_id)?;
     let id: ContainerId = parsed("EndpointID", &request.endpoint_id)?;
     let there = engine.docker_endpoint(id).await?;
+    bell.ring();
     let gateway = |is_v4: bool| {
         let mut gateways = there.gateways.iter();
         let gateway = gateways.find(|gateway: &&IpAddr| gateway.is_ipv4() == is_v4);

@@ -16,8 +16,10 @@ use tokio::time::sleep;
 use super::inquiry::Inquiry;
 use crate::engine::Engine;
 
-/// How long after the engine was not there, or hung up, it is looked for again.
+/// How long after the engine was not there it is looked for again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked for: it may load its networks, and call for that, some time before it listens.
+const TRIES: u32 = 60;
 /// Longest line of an answer, in bytes. An event has its container's labels.
 const LINE_BYTES: u64 = 1 << 20;
 /// `{"type":["network","container"],"event":["connect","rename"]}`: the engine tells all kinds of events of all types.
@@ -54,30 +56,57 @@ impl Told {
     }
 }
 
-/// Follows the engine's events until told to end, whether or not there is an engine now.
-pub(in crate::http) async fn follow(engine: Arc<Engine>, mut end: watch::Receiver<bool>) {
+/// Rung by an engine that starts, or that has a container join.
+///
+/// Without that, nobody connects to an engine's socket: systemd may hold it, and would start an engine that was stopped on
+/// purpose (systemd.socket(5)).
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct Bell(watch::Sender<()>);
+
+impl Bell {
+    /// Says that there is an engine.
+    pub(super) fn ring(&self) {
+        self.0.send_replace(());
+    }
+}
+
+/// Follows the engine's events, whenever there is one, until told to end.
+pub(in crate::http) async fn follow(
+    engine: Arc<Engine>,
+    bell: Bell,
+    mut end: watch::Receiver<bool>,
+) {
     let Some(socket) = engine.settings().docker_socket.clone() else {
         return;
     };
     let inquiry = Inquiry::at(&socket);
+    let mut rings = bell.0.subscribe();
+    // Containers that are there already are somebody's.
+    if !places(&engine).await.is_empty() {
+        bell.ring();
+    }
+    let follow = async {
+        while rings.changed().await.is_ok() {
+            look_for(&engine, &inquiry).await;
+            // What rang while it was there is no reason to call it back.
+            rings.mark_unchanged();
+        }
+    };
     tokio::select! {
-        () = listen_again_and_again(&engine, &inquiry) => {}
+        () = follow => {}
         _ = end.changed() => {}
     }
 }
 
-async fn listen_again_and_again(engine: &Arc<Engine>, inquiry: &Inquiry) {
-    let mut complained = false;
-    loop {
-        match listen(engine, inquiry).await {
-            Ok(()) => complained = false,
-            // An engine that nobody came from is not missed.
-            Err(reason) if !complained && !places(engine).await.is_empty() => {
-                complained = true;
-                let socket = inquiry.socket().display();
-                tracing::warn!(%socket, %reason, "Docker's engine cannot be asked what its containers are called; it is looked for again");
-            }
-            Err(_) => {}
+/// Looks for the engine, and listens until it hangs up.
+async fn look_for(engine: &Arc<Engine>, inquiry: &Inquiry) {
+    for again in 0..TRIES {
+        let Err(reason) = listen(engine, inquiry).await else {
+            return;
+        };
+        if again == 0 {
+            let socket = inquiry.socket().display();
+            tracing::warn!(%socket, %reason, "Docker's engine cannot be asked what its containers are called; it is looked for again");
         }
         sleep(PAUSE).await;
     }

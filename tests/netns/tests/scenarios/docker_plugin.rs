@@ -1,7 +1,13 @@
 //! Docker's plugin protocol without an engine: each call in its order, good and bad, and what is left after a crash.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use netns_tests::dockerd::ENGINE_SOCKET;
 use netns_tests::plugin::{PLUGIN_SOCKET, with_plugin};
-use netns_tests::{Lab, OrFail, eventually};
+use netns_tests::podman::merge;
+use netns_tests::{Lab, OrFail, eventually, stands_still};
 use serde_json::{Value, json};
 
 /// Goes through a table; gives the lines that went otherwise.
@@ -294,4 +300,50 @@ done; wait"#
     }
     let said = lab.h1.log_tail(usize::MAX);
     assert!(!said.contains("cannot ask for names"), "{said}");
+}
+
+/// systemd may hold the engine's socket, and would start an engine for whoever connects to it.
+#[test]
+fn nobody_connects_to_an_engine_that_has_not_come() {
+    let lab = Lab::with(with_plugin());
+    let engine = UnixListener::bind(lab.h1.path(ENGINE_SOCKET)).or_fail("listen as an engine");
+    engine.set_nonblocking(true).or_fail("set up the socket");
+    let connected = || engine.accept().ok();
+    let (network, endpoint) = ("a".repeat(64), "e".repeat(64));
+    let pools = json!([{ "Pool": "10.5.0.0/24", "Gateway": "10.5.0.1/24" }]);
+    let call = |method: &str, further: Value| {
+        let mut body = json!({ "NetworkID": network, "EndpointID": endpoint });
+        merge(&mut body, &further);
+        let _ = lab.h1.plugin(method, &body.to_string()).granted();
+    };
+    call("NetworkDriver.CreateNetwork", json!({ "IPv4Data": pools }));
+    call("NetworkDriver.CreateEndpoint", json!({}));
+    // An engine that stops has its containers leave; nothing is asked of it then.
+    call("NetworkDriver.Leave", json!({}));
+    assert!(connected().is_none());
+    call("NetworkDriver.Join", json!({}));
+    let answer = |status: &str| {
+        let (mut stream, _) = eventually("a question", connected);
+        let mut line = String::new();
+        let read = BufReader::new(&stream).read_line(&mut line);
+        let _ = read.or_fail("read the question");
+        let answered = write!(stream, "HTTP/1.0 {status}\r\n\r\n");
+        answered.or_fail("answer");
+        (stream, line)
+    };
+    let (events, line) = answer("200 OK");
+    assert!(line.starts_with("GET /events?"), "{line}");
+    let (_, line) = answer("404 Not Found");
+    assert!(line.starts_with("GET /networks/aaaa"), "{line}");
+    // It hangs up, and is not called back, although a container joined while it was there.
+    call("NetworkDriver.Join", json!({}));
+    drop(events);
+    let mut calls = 0;
+    stands_still("no further question", Duration::from_millis(1500), || {
+        calls += u32::from(connected().is_some());
+        calls
+    });
+    assert_eq!(calls, 0);
+    call("NetworkDriver.DeleteEndpoint", json!({}));
+    call("NetworkDriver.DeleteNetwork", json!({}));
 }
