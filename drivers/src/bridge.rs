@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 
 use netd_model::container::Interface;
 use netd_model::desired::{
-    BridgeState, HostState, InterfaceState, Mark, NetnsId, Sysctl, VethState,
+    BridgeState, HostState, IfbState, InterfaceState, Mark, NetnsId, VethState,
 };
 use netd_model::network::BridgeSpec;
 use netd_model::ruleset::{EndpointRules, NetworkRules};
-use netd_model::{Endpoint, InstanceId, Lease, Network, PoolSpec};
+use netd_model::{Endpoint, IfName, InstanceId, Lease, Network, PoolSpec};
 
 mod gateway;
+mod parameters;
+mod rates;
 
 pub use gateway::gateway_for;
 
@@ -35,6 +37,8 @@ pub struct Wire {
     pub outside: VethState,
     /// The container's end.
     pub inside: InterfaceState,
+    /// The device that what the container sends goes through, if that is limited.
+    pub ifb: Option<(IfName, IfbState)>,
 }
 
 /// The bridge with its parameters and rules. A bridge that netd does not own is only brought up and used.
@@ -66,7 +70,7 @@ pub fn plan_network(
     };
     let state = HostState {
         bridges: BTreeMap::from([(spec.bridge.clone(), bridge)]),
-        sysctls: bridge_sysctls(network, spec),
+        sysctls: parameters::of_bridge(network, spec),
         ..HostState::default()
     };
     Ok(NetworkPlan {
@@ -123,31 +127,6 @@ fn check(network: &Network, spec: &BridgeSpec) -> Result<(), PlanError> {
     Ok(())
 }
 
-fn bridge_sysctls(network: &Network, spec: &BridgeSpec) -> BTreeMap<Sysctl, String> {
-    let mut sysctls = BTreeMap::new();
-    let mut set = |family, key, value: &str| {
-        let key = Sysctl::of_interface(family, &spec.bridge, key);
-        sysctls.insert(key, value.to_owned());
-    };
-    // A port published on 127.0.0.1 leaves by the bridge with that sender; without this the kernel takes it for a
-    // martian (ip-sysctl.rst). The firewall keeps neighbours from using it the other way (CVE-2020-8558).
-    set("ipv4", "route_localnet", "1");
-    if spec.owned {
-        // A container must not become the host's router (CVE-2020-13401), not even when somebody turns IPv6 on later.
-        set("ipv6", "accept_ra", "0");
-        // Without IPv6: or the bridge gets a link-local address, and containers reach the host by it, past the IPv4
-        // rules. With it: written although it is the kernel's default, which the host's administrator may have changed.
-        let disabled = if has_ipv6(network) { "0" } else { "1" };
-        set("ipv6", "disable_ipv6", disabled);
-        if has_ipv6(network) {
-            // The kernel asks for a neighbour from its link-local address, and does not while that is tentative
-            // (`ndisc_send_ns`, net/ipv6/ndisc.c): what is forwarded in the first two seconds would be lost.
-            set("ipv6", "accept_dad", "0");
-        }
-    }
-    sysctls
-}
-
 /// The veth pair of one endpoint with its addresses, the other end in `netns`.
 ///
 /// # Errors
@@ -174,6 +153,7 @@ pub fn plan_endpoint(
             address: lease.address,
         });
     }
+    let ifb = rates::ifb(endpoint, (&interface, mtu_bytes(spec)), instance);
     let outside = VethState {
         mark: Some(Mark::endpoint(instance, endpoint.id)),
         bridge: Some(spec.bridge.clone()),
@@ -182,6 +162,8 @@ pub fn plan_endpoint(
         isolated: isolated(spec),
         mtu_bytes: mtu_bytes(spec),
         up: true,
+        bucket: rates::inward(endpoint, mtu_bytes(spec)),
+        through: ifb.as_ref().map(|(name, _)| name.clone()),
         peer: Some(netns),
         peer_name: Some(interface.inside.clone()),
     };
@@ -198,6 +180,7 @@ pub fn plan_endpoint(
         interface,
         outside,
         inside,
+        ifb,
     })
 }
 
@@ -250,7 +233,7 @@ fn mtu_bytes(spec: &BridgeSpec) -> u32 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use netd_model::desired::{KernelState, Op};
+    use netd_model::desired::{KernelState, Op, Sysctl};
     use netd_model::diff::diff;
 
     use super::*;

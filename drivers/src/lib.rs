@@ -24,7 +24,9 @@ pub mod options;
 mod testing;
 
 pub use bridge::gateway_for;
-pub use names::{bridge_mac, bridge_name, host_interface_name, mac_for, next_inside_name};
+pub use names::{
+    bridge_mac, bridge_name, host_interface_name, ifb_name, mac_for, next_inside_name,
+};
 pub use options::{
     BridgeDefaults, BridgeOptions, EndpointOptions, OptionError, change_bridge_options,
     configuration_key, parse_bridge_options, parse_endpoint_options, shown_options,

@@ -28,6 +28,15 @@ pub fn host_interface_name(endpoint: EndpointId, salt: u32) -> Result<IfName, Pa
     IfName::new(&format!("veth{salted:07x}"))
 }
 
+/// The device that what comes in by the outer end of a pair goes through: `ifb` in the place of `veth`, so that both are
+/// seen to belong together, and one is as unique as the other. `None` if the end is called otherwise than
+/// [`host_interface_name`] has it, which none is.
+#[must_use]
+pub fn ifb_name(outside: &IfName) -> Option<IfName> {
+    let digits = outside.as_str().strip_prefix("veth")?;
+    IfName::new(&format!("ifb{digits}")).ok()
+}
+
 /// The next interface inside a container: the prefix with the lowest number that none of its `endpoints` has and that is
 /// not `present` there otherwise, by the hand of another runtime.
 ///

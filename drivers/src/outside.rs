@@ -29,6 +29,7 @@ pub fn plan_outside(
             ..wire.outside
         };
         plan.host.veths.insert(wire.interface.outside, outside);
+        plan.host.ifbs.extend(wire.ifb);
     }
     Ok(plan)
 }

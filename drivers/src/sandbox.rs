@@ -69,6 +69,7 @@ pub fn plan_sandbox(
             }
         }
         plan.host.veths.insert(wire.interface.outside, wire.outside);
+        plan.host.ifbs.extend(wire.ifb);
         inside.interfaces.insert(wire.interface.inside, wire.inside);
     }
     inside.routes.extend(default_route(&wired, Family::V4));

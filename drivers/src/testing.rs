@@ -89,6 +89,7 @@ pub(crate) fn endpoint(network: &Network, number: u8) -> Endpoint {
         opened: Vec::new(),
         link_local: Vec::new(),
         sysctls: Vec::new(),
+        rates: netd_model::Rates::default(),
         aliases: Vec::new(),
         gateway_priority: 0,
         routes: Vec::new(),

@@ -67,6 +67,17 @@ pub enum KernelError {
         /// The bridge.
         bridge: IfName,
     },
+    /// The kernel lacks a part of what it takes, or its module cannot be loaded.
+    #[error(
+        "cannot limit the rate of {link}: the kernel cannot do that ({source}); it takes ifb, sch_tbf, sch_ingress, cls_u32 and act_mirred (modprobe), or leave the rates out"
+    )]
+    NoRates {
+        /// The link.
+        link: IfName,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// A tool that is needed says no.
     #[error("{tool} failed while trying to {action}: {message}")]
     Tool {

@@ -90,7 +90,7 @@ pub trait Kernel: Send + Sync + 'static {
     ///
     /// A parameter that is absent and may be ([`netd_model::desired::Sysctl::is_optional`]) is reported as `about`
     /// wishes it: there is nothing to turn off. A redirection of port 53 costs a program's run to see, so it is looked
-    /// for only where `about` has one, and reported as none elsewhere. Of link-local addresses only those inside sandboxes are
+    /// for only where `about` has one, and reported as none elsewhere; and so is what holds traffic back. Of link-local addresses only those inside sandboxes are
     /// reported that `about` names: the kernel gives interfaces others by itself.
     ///
     /// # Errors
@@ -302,6 +302,8 @@ pub enum KernelEvent {
     LinkChanged(IfName),
     /// Addresses, routes or links without a mark changed.
     HostChanged,
+    /// Somebody changed what holds traffic back on some link of the host.
+    RatesChanged,
     /// Netfilter rules were changed, by these transactions. Whose they were the [`Firewall`] knows.
     RulesChanged(Vec<RulesCommit>),
     /// Events were lost: look at everything.

@@ -96,6 +96,14 @@ impl Machine for FakeMachine {
         self.world.remove_link(name);
     }
 
+    fn remove_bucket(&mut self, name: &IfName) {
+        self.world.remove_bucket(name);
+    }
+
+    fn remove_redirection(&mut self, name: &IfName) {
+        self.world.remove_redirection(name);
+    }
+
     fn occupy(&mut self, protocol: Protocol, ip: IpAddr, port: u16) -> String {
         let holder = "nginx (pid 7)";
         self.world.occupy_port(protocol, ip, port, holder);

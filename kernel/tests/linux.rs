@@ -201,6 +201,14 @@ impl Machine for LinuxMachine {
         run("ip", &["link", "del", name.as_str()]);
     }
 
+    fn remove_bucket(&mut self, name: &IfName) {
+        run("tc", &["qdisc", "del", "dev", name.as_str(), "root"]);
+    }
+
+    fn remove_redirection(&mut self, name: &IfName) {
+        run("tc", &["qdisc", "del", "dev", name.as_str(), "ingress"]);
+    }
+
     fn occupy(&mut self, protocol: Protocol, ip: IpAddr, port: u16) -> String {
         assert_eq!(protocol, Protocol::Tcp);
         let listen = format!("TCP-LISTEN:{port},bind={ip}");

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, LinkLocal, Mac, NetnsId,
-    NetworkId, OpenPort, PublishedPort, RuntimeId, Subnet,
+    NetworkId, OpenPort, PublishedPort, Rates, RuntimeId, Subnet,
 };
 
 /// A container of any runtime, or a process that `net run` started.
@@ -229,6 +229,9 @@ pub struct Endpoint {
     /// Kernel parameters of the interface inside, besides those that netd sees to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sysctls: Vec<InterfaceSysctl>,
+    /// How fast its traffic may be.
+    #[serde(default, skip_serializing_if = "Rates::is_unlimited")]
+    pub rates: Rates,
     /// Further names on this network.
     pub aliases: Vec<Alias>,
     /// The network with the highest number carries the default route; the name decides among equals.

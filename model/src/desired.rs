@@ -3,6 +3,7 @@
 //! The same types say both. What carries none of our marks appears only where it matters to a decision, and is never
 //! changed: see [`Mark`].
 
+mod bucket;
 mod step;
 
 use std::cmp::Ordering;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::InterfaceSysctl;
 use crate::{EndpointId, IfName, InstanceId, Mac, NetworkId, Subnet};
 
+pub use bucket::{Bucket, IfbState};
 pub use step::{FlowFilter, LinkChange, NewVeth, Op};
 
 /// Identity of a network namespace: device and inode of its nsfs file (namespaces(7)).
@@ -52,6 +54,8 @@ pub enum Purpose {
     Bridge(u64),
     /// The host end of an endpoint's veth pair.
     Endpoint(u64),
+    /// The device that holds back what an endpoint sends.
+    Ifb(u64),
 }
 
 fn first_eight(bytes: &[u8; 32]) -> u64 {
@@ -80,6 +84,15 @@ impl Mark {
         }
     }
 
+    /// The mark of the device that holds back what an endpoint sends.
+    #[must_use]
+    pub fn ifb(instance: InstanceId, endpoint: EndpointId) -> Self {
+        Self {
+            instance: first_eight(instance.as_bytes()),
+            purpose: Purpose::Ifb(first_eight(endpoint.as_bytes())),
+        }
+    }
+
     /// True if `instance` made it.
     #[must_use]
     pub fn is_of(&self, instance: InstanceId) -> bool {
@@ -92,6 +105,7 @@ impl fmt::Display for Mark {
         match self.purpose {
             Purpose::Bridge(id) => write!(f, "netd:{:016x}:network:{id:016x}", self.instance),
             Purpose::Endpoint(id) => write!(f, "netd:{:016x}:endpoint:{id:016x}", self.instance),
+            Purpose::Ifb(id) => write!(f, "netd:{:016x}:ifb:{id:016x}", self.instance),
         }
     }
 }
@@ -115,6 +129,7 @@ impl FromStr for Mark {
                 let purpose = match kind {
                     "network" => Purpose::Bridge(id),
                     "endpoint" => Purpose::Endpoint(id),
+                    "ifb" => Purpose::Ifb(id),
                     _ => return Err(NotAMark),
                 };
                 Ok(Self {
@@ -143,6 +158,8 @@ pub struct HostState {
     pub bridges: BTreeMap<IfName, BridgeState>,
     /// Host ends of veth pairs by name.
     pub veths: BTreeMap<IfName, VethState>,
+    /// Devices that what containers send goes through, by name.
+    pub ifbs: BTreeMap<IfName, IfbState>,
     /// Cards of the host that are ports of bridges, by name. One that is not plugged in is absent.
     pub uplinks: BTreeMap<IfName, UplinkState>,
     /// Routes that netd set: those of protocol [`ROUTE_PROTOCOL`] in the main table.
@@ -186,6 +203,10 @@ pub struct VethState {
     pub mtu_bytes: u32,
     /// Administrative state.
     pub up: bool,
+    /// What holds back that which leaves by it, to the other end. Where none is wished for, what there is stays.
+    pub bucket: Option<Bucket>,
+    /// The ifb that takes all that comes in by it, from the other end. Where none is wished for, what there is stays.
+    pub through: Option<IfName>,
     /// The namespace of the other end; `None` when the kernel shows none that is known.
     pub peer: Option<NetnsId>,
     /// Name of the other end at creation. An observer reports what it can see; `None` if the end is not there.

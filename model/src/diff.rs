@@ -12,12 +12,13 @@ use crate::desired::{
 };
 use crate::{IfName, InstanceId};
 
+mod rates;
 mod sandbox;
 
 /// Steps that turn `observed` into `desired`, in an order in which they can be made.
 ///
-/// Gone is first: names and addresses become free before they are used again. Then the host's parameters, bridges, cards
-/// and routes, then each sandbox. Parameters come before the interface that they govern goes up, and an interface comes up after
+/// Gone is first: names and addresses become free before they are used again. Then the host's parameters, bridges, ifbs,
+/// cards and routes, then each sandbox. Parameters come before the interface that they govern goes up, and an interface comes up after
 /// its addresses are there. Equal states give no steps.
 ///
 /// `desired` may be a fragment, if `observed` is the same fragment of what there is. Sandboxes that are only in
@@ -34,6 +35,9 @@ pub fn diff(desired: &KernelState, observed: &KernelState, instance: InstanceId)
     plan.write_host_sysctls();
     for (name, bridge) in &desired.host.bridges {
         plan.bring_bridge(name, bridge);
+    }
+    for (name, ifb) in &desired.host.ifbs {
+        plan.bring_ifb(name, ifb);
     }
     for (name, veth) in &desired.host.veths {
         if let Some(there) = plan.standing_veth(name, veth) {
@@ -89,21 +93,35 @@ fn doomed_links<'a>(
     let bridges = bridges
         .filter_map(|(name, there)| Some((name, ours(there.mark)?)))
         .filter(|(name, mark)| !wished_bridge(name, *mark));
-    veths.chain(bridges).collect()
+    let ifbs = observed.host.ifbs.iter();
+    let ifbs = ifbs
+        .filter_map(|(name, there)| Some((name, ours(there.mark)?)))
+        .filter(|(name, mark)| {
+            let wished = desired.host.ifbs.get(*name);
+            wished.is_none_or(|wished| wished.mark != Some(*mark))
+        });
+    veths.chain(bridges).chain(ifbs).collect()
 }
 
 impl<'a> Plan<'a> {
-    /// Deletes pairs before bridges, so that no port is cut off only to be deleted.
+    /// Deletes pairs before bridges, so that no port is cut off only to be deleted, and before the ifbs that they lead to.
     fn delete_links(&mut self) {
-        let is_bridge = |name: &IfName| self.observed.host.bridges.contains_key(name);
-        let (bridges, veths): (Vec<_>, Vec<_>) =
-            self.doomed.iter().partition(|(name, _)| is_bridge(name));
-        let delete = |(name, mark): (&&IfName, &Mark)| Op::DeleteLink {
-            name: (*name).clone(),
-            mark: *mark,
+        let host = &self.observed.host;
+        let turn = |name: &IfName| match host.bridges.contains_key(name) {
+            false => u8::from(host.ifbs.contains_key(name)),
+            true => 2,
         };
-        self.ops
-            .extend(veths.into_iter().chain(bridges).map(delete));
+        let mut doomed: Vec<(&IfName, Mark)> = self
+            .doomed
+            .iter()
+            .map(|(name, mark)| (*name, *mark))
+            .collect();
+        doomed.sort_by_key(|(name, _)| turn(name));
+        let delete = |(name, mark): (&IfName, Mark)| Op::DeleteLink {
+            name: name.clone(),
+            mark,
+        };
+        self.ops.extend(doomed.into_iter().map(delete));
     }
 
     /// The bridge as it stands, if it may be used as the wished one.
@@ -213,6 +231,7 @@ impl<'a> Plan<'a> {
             ..LinkChange::default()
         };
         self.set_link(None, name, change);
+        self.hold_back(name, wished, Some(there));
     }
 
     /// Makes a card that is plugged in a port of its bridge. One that somebody else made a port stays his.

@@ -3,7 +3,7 @@
 //! Plain values, compared with `==`, serialised with serde. Nothing here does I/O, waits, locks or reads a clock;
 //! randomness and time come in as arguments. Every other crate imports this one, and it imports none of them.
 //!
-//! Reading order: [`id`] and [`name`] (who), [`subnet`], [`mac`] and [`port`] (numbers), [`network`] and
+//! Reading order: [`id`] and [`name`] (who), [`subnet`], [`mac`], [`port`] and [`rate`] (numbers), [`network`] and
 //! [`container`] (what exists) with [`reach`], [`peer`] and [`docker`], [`desired`] and [`diff`](mod@diff) (kernel objects), [`ruleset`] (the firewall).
 
 mod schema;
@@ -13,6 +13,7 @@ pub mod link_local;
 pub mod mac;
 pub mod name;
 pub mod port;
+pub mod rate;
 pub mod subnet;
 
 pub mod container;
@@ -39,6 +40,7 @@ pub use name::{Alias, ContainerName, Hostname, IfName, NetworkName, RuntimeId};
 pub use network::{DriverSpec, Network, NetworkPair, Policy, PoolSpec};
 pub use peer::{PeerRoute, Uplink};
 pub use port::{PortRange, Protocol, PublishRequest, PublishedPort};
+pub use rate::{Rate, RateError, Rates};
 pub use reach::{GatewayMode, InterfacePrefix, OpenPort, Reach};
 pub use ruleset::Ruleset;
 pub use subnet::Subnet;

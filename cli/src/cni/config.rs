@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netd_api::{
-    Alias, ContainerRoute, DnsSettings, Mac, NetworkRequest, PublishRequest, WantedNetwork,
+    Alias, ContainerRoute, DnsSettings, Mac, NetworkRequest, PublishRequest, Rates, WantedNetwork,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,7 +69,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("hairpinMode", "it is on always; leave it out"),
     (
         "bandwidth",
-        "netd shapes no traffic; put the plugin bandwidth behind netd-cni in the list",
+        "limits are each container's own: give \"capabilities\": {\"bandwidth\": true}, and runtimes hand them over",
     ),
 ];
 
@@ -86,6 +86,8 @@ pub(super) struct Config {
     pub(super) mac: Option<Mac>,
     /// Further names.
     pub(super) aliases: Vec<Alias>,
+    /// How fast its traffic may be.
+    pub(super) rates: Rates,
     /// Ports to publish.
     pub(super) ports: Vec<PublishRequest>,
     /// Resolver settings.
@@ -148,11 +150,19 @@ impl Config {
             ips: first([given.ips, extra.ips, arguments.ips.clone()]),
             mac: given.mac.or(arguments.mac),
             aliases,
+            rates: given.rates,
             ports: given.ports,
             dns: given.dns.unwrap_or(dns),
             labels: labels(extra.labels, arguments),
         })
     }
+}
+
+/// The limits that the runtime gives besides, if it says anything of them.
+pub(super) fn rates(input: &Input) -> Result<Option<Rates>, Failure> {
+    let given = &input.object["runtimeConfig"];
+    let is_said = !given["bandwidth"].is_null();
+    Ok(is_said.then_some(Capabilities::read(given)?.rates))
 }
 
 fn check_keys(object: &Value) -> Result<(), Failure> {

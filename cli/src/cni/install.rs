@@ -150,6 +150,7 @@ impl Install {
         }
         plugin["capabilities"] = json!({
             "portMappings": true, "ips": true, "mac": true, "dns": true, "aliases": true,
+            "bandwidth": true,
         });
         json!({
             "cniVersion": version.as_str(),

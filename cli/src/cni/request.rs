@@ -37,6 +37,7 @@ pub(super) fn attach(
         ips: config.ips.clone(),
         mac: config.mac,
         aliases: config.aliases.clone(),
+        rates: config.rates,
         ports: config.ports.clone(),
         routes: config.routes.clone(),
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use netd_api::{ClientError, ErrorCode, RetainRequest, Retained, WantedNetwork};
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{self, Config};
 use super::environment::{Arguments, Environment};
 use super::failure::{Code, Failure};
 use super::input::{self, Input};
@@ -82,7 +82,14 @@ pub(super) fn check(environment: &Environment, input: &Input) -> Result<(), Fail
     })?;
     let _netns = open(&path)?;
     let key = request::key(input, (container, interface));
+    let wished = config::rates(input)?;
     let attached = input.client()?.check(&key)?;
+    let rates = attached.attachment.rates;
+    if wished.is_some_and(|wished| wished != rates) {
+        return Err(Failure::config(format!(
+            "runtimeConfig.bandwidth is not what the container was connected with ({rates})"
+        )));
+    }
     result::expects(&previous, &attached)
 }
 

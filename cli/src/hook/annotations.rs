@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use netd_api::{Alias, ContainerName, DnsSettings, Hostname, Mac, PublishRequest};
+use netd_api::{
+    Alias, ContainerName, DnsSettings, Hostname, Mac, PublishRequest, Rate, Rates, parse_burst,
+    parse_rate,
+};
 
 use super::failure::Failure;
 use crate::handover;
@@ -25,6 +28,8 @@ pub(super) struct Place {
     pub(super) mac: Option<Mac>,
     /// Further names.
     pub(super) aliases: Vec<Alias>,
+    /// How fast its traffic may be.
+    pub(super) rates: Rates,
     /// Ports to publish.
     pub(super) ports: Vec<PublishRequest>,
 }
@@ -114,6 +119,10 @@ fn place(network: &str, is_first: bool, given: &keys::Given<'_>) -> Result<Place
         ips: addresses(at("ip"))?,
         mac: at("mac").map(|text| one("mac", text)).transpose()?,
         aliases: Vec::new(),
+        rates: Rates {
+            inward: rate(("rate-in", at("rate-in")), ("burst-in", at("burst-in")))?,
+            outward: rate(("rate-out", at("rate-out")), ("burst-out", at("burst-out")))?,
+        },
         ports: match at("ports") {
             // The sources of a port have commas between.
             Some(text) => ports(text)?,
@@ -164,6 +173,23 @@ fn addresses(text: Option<&str>) -> Result<Vec<IpAddr>, Failure> {
             .ok_or_else(|| wrong("ip", text, format!("{word:?} is no IP address")))
     };
     words(text).map(word).collect()
+}
+
+/// A limit, as tc(8) writes it, and how much may come at once.
+fn rate(
+    (rate_key, rate): (&str, Option<&str>),
+    (burst_key, burst): (&str, Option<&str>),
+) -> Result<Option<Rate>, Failure> {
+    let given = rate
+        .map(|text| (rate_key, text))
+        .or(burst.map(|text| (burst_key, text)));
+    let rate = rate.map(|text| parse_rate(text).map_err(|error| wrong(rate_key, text, error)));
+    let burst = burst.map(|text| parse_burst(text).map_err(|error| wrong(burst_key, text, error)));
+    let limit = Rate::given(rate.transpose()?, burst.transpose()?);
+    limit.map_err(|error| {
+        let (key, text) = given.unwrap_or_default();
+        wrong(key, text, error)
+    })
 }
 
 fn ports(text: &str) -> Result<Vec<PublishRequest>, Failure> {

@@ -48,7 +48,7 @@ pub(super) fn annotations() -> String {
         text.push_str(&format!("  {PREFIX}{key:<11} {meaning}\n"));
     }
     text.push_str(
-        "\nThe keys ip, mac, aliases and ports are about the first network, or that of a name: org.netd.ip.back.",
+        "\nThe keys ip, mac, aliases, ports, rate-in, rate-out, burst-in and burst-out are about the first network, or that of a name: org.netd.ip.back.",
     );
     text
 }

@@ -127,6 +127,7 @@ impl Start<'_> {
             ips: place.ips.clone(),
             mac: place.mac,
             aliases,
+            rates: place.rates,
             ports: place.ports.clone(),
             routes: Vec::new(),
         }

@@ -181,6 +181,7 @@ pub(super) fn connect(client: &Client, args: ConnectArgs) -> Result<(), Failure>
         aliases: args.alias,
         interface: args.interface,
         driver_options: args.driver_opt.into_iter().collect(),
+        rates: args.rates.rates()?,
         gateway_priority: args.gw_priority,
         ports: args.publish,
     };

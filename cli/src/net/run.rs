@@ -45,7 +45,7 @@ pub(super) fn run(client: &Client, args: Box<RunArgs>) -> Result<u8, Failure> {
         out::say(&format!("warning: {warning}"));
     }
     let detach = args.detach;
-    let plan = plan(client, *args);
+    let plan = plan(client, *args)?;
     if detach {
         return detach::start(&plan).map_err(Failure::before_command);
     }
@@ -104,8 +104,8 @@ pub(super) fn supervise_detached() -> Result<u8, Failure> {
     detach::supervisor()
 }
 
-fn plan(client: &Client, args: RunArgs) -> Plan {
-    Plan {
+fn plan(client: &Client, args: RunArgs) -> Result<Plan, Failure> {
+    Ok(Plan {
         socket: std::path::absolute(client.socket()).unwrap_or_else(|_| client.socket().to_owned()),
         log: args.log,
         request: ContainerRequest {
@@ -118,6 +118,7 @@ fn plan(client: &Client, args: RunArgs) -> Plan {
             mac: args.mac_address,
             aliases: args.alias,
             driver_options: args.driver_opt.into_iter().collect(),
+            rates: args.rates.rates()?,
             ports: args.publish,
             expose: args.expose,
             publish_all: args.publish_all,
@@ -131,7 +132,7 @@ fn plan(client: &Client, args: RunArgs) -> Plan {
             labels: args.label.into_iter().collect(),
             ..ContainerRequest::default()
         },
-    }
+    })
 }
 
 /// The program and its arguments; clap has seen to it that there is a program.

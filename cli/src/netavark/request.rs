@@ -87,6 +87,7 @@ pub(super) fn join(
         ips: place.static_ips.clone().unwrap_or_default(),
         mac,
         aliases: aliases(request, place),
+        rates: netd_api::Rates::default(),
         ports: Vec::new(),
         routes: meant.routes,
     };

@@ -30,6 +30,8 @@ impl Link {
             addresses: BTreeSet::new(),
             port: None,
             filtered: false,
+            bucket: None,
+            through: None,
             sysctls: BTreeMap::new(),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use netd_model::container::{Anchor, Supervisor};
-use netd_model::desired::{FlowFilter, Mark, ROUTE_PROTOCOL, Sysctl};
+use netd_model::desired::{Bucket, FlowFilter, Mark, ROUTE_PROTOCOL, Sysctl};
 use netd_model::{EndpointId, IfName, IpNetwork, Mac, NetnsId, Op, Protocol, Ruleset, Subnet};
 use nix::errno::Errno;
 
@@ -123,6 +123,8 @@ pub(super) enum Kind {
     Veth {
         peer: (NetnsId, IfName),
     },
+    /// A device that packets go through to be held back.
+    Ifb,
     /// A device that netd has no word for, such as an Ethernet card.
     Device,
 }
@@ -140,6 +142,10 @@ pub(super) struct Link {
     pub(super) port: Option<Port>,
     /// Whether a bridge asks for iptables' verdict; nothing follows from it without br_netfilter.
     pub(super) filtered: bool,
+    /// What holds back that which leaves by it.
+    pub(super) bucket: Option<Bucket>,
+    /// The ifb that what comes in by it goes through.
+    pub(super) through: Option<IfName>,
     /// Its own parameters, by family and key, those written so far.
     pub(super) sysctls: BTreeMap<(String, String), String>,
 }
@@ -254,6 +260,8 @@ impl Machine {
             if other.port.as_ref().is_some_and(|port| port.bridge == *name) {
                 other.port = None;
             }
+            // A filter whose ifb is gone stays and leads nowhere.
+            other.through = other.through.take().filter(|ifb| ifb != name);
         }
         let mut gone = Vec::new();
         if netns == self.host && link.mark.is_some() {
@@ -377,20 +385,5 @@ impl Machine {
                 .extend(gone.into_iter().map(KernelEvent::LinkChanged));
         }
         self.namespaces.remove(&netns);
-    }
-}
-
-impl Process {
-    /// True if it runs in the namespace or has it open.
-    pub(super) fn holds(&self, netns: NetnsId) -> bool {
-        self.netns == netns || self.descriptors.values().any(|fd| *fd == Some(netns))
-    }
-
-    /// The process as an anchor names it.
-    pub(super) fn supervisor(&self, pid: u32) -> Supervisor {
-        Supervisor {
-            pid,
-            start_ticks: self.start_ticks,
-        }
     }
 }

@@ -10,6 +10,7 @@
 mod fuel;
 mod kernel;
 mod play;
+mod rates;
 mod reaper;
 mod world;
 

@@ -4,19 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netd_model::desired::{
-    BridgeState, HostState, InterfaceState, KernelState, RouteState, SandboxState, Sysctl,
-    UplinkState, VethState,
+    BridgeState, HostState, IfbState, InterfaceState, KernelState, RouteState, SandboxState,
+    Sysctl, UplinkState, VethState,
 };
 use netd_model::{IfName, NetnsId, Subnet};
 
 use super::machine::{Kind, Link, Machine, Namespace};
+use super::rates::hide_limits;
 use crate::{HostInterface, HostLink, LinkKind};
 
 impl Machine {
     /// What [`crate::Kernel::observe`] promises.
     pub(super) fn observe(&self, about: &KernelState) -> KernelState {
         let named = |name: &IfName| {
-            about.host.bridges.contains_key(name) || about.host.veths.contains_key(name)
+            about.host.bridges.contains_key(name)
+                || about.host.veths.contains_key(name)
+                || about.host.ifbs.contains_key(name)
         };
         let known = |netns: &NetnsId| self.daemon.pins.contains_key(netns);
         let gone = |name: &IfName| self.daemon.retired.contains(name);
@@ -27,6 +30,7 @@ impl Machine {
             host,
             sandboxes: BTreeMap::new(),
         };
+        hide_limits(&mut state.host, &about.host);
         state.host.sysctls = self.read_sysctls(self.host, &about.host.sysctls);
         let links = self.host().into_iter().flat_map(|host| &host.links);
         let asked = links.filter(|(name, _)| about.host.uplinks.contains_key(name));
@@ -108,6 +112,14 @@ impl Machine {
                     let peer = Some(peer).filter(|(netns, _)| known(netns));
                     state.veths.insert(name.clone(), veth_state(link, peer));
                 }
+                Kind::Ifb => {
+                    let ifb = IfbState {
+                        mark: link.mark,
+                        bucket: link.bucket,
+                        up: link.up,
+                    };
+                    state.ifbs.insert(name.clone(), ifb);
+                }
                 Kind::Loopback | Kind::Device => {}
             }
         }
@@ -154,7 +166,7 @@ impl Machine {
                 Kind::Loopback => LinkKind::Loopback,
                 Kind::Bridge => LinkKind::Bridge,
                 Kind::Veth { .. } => LinkKind::Veth,
-                Kind::Device => LinkKind::Other,
+                Kind::Ifb | Kind::Device => LinkKind::Other,
             },
             mark: link.mark,
             holder: link.port.as_ref().map(|port| port.bridge.clone()),
@@ -193,6 +205,8 @@ fn veth_state(link: &Link, peer: Option<&(NetnsId, IfName)>) -> VethState {
         isolated: link.port.as_ref().is_some_and(|port| port.isolated),
         mtu_bytes: link.mtu_bytes,
         up: link.up,
+        bucket: link.bucket,
+        through: link.through.clone(),
         peer: peer.map(|(netns, _)| *netns),
         peer_name: peer.map(|(_, name)| name.clone()),
     }

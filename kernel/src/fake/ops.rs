@@ -27,6 +27,9 @@ impl Machine {
                 mtu_bytes,
             } => self.create_bridge(name, *mark, (*mac, *mtu_bytes)),
             Op::CreateVeth(veth) => self.create_veth(veth),
+            Op::CreateIfb { name, mark } => self.create_ifb(name, *mark),
+            Op::SetBucket { name, bucket } => self.set_bucket(name, *bucket),
+            Op::Redirect { name, to } => self.redirect(name, to),
             Op::SetLink { name, change } => self.set_link(name, change),
             Op::SetInterface {
                 netns,
@@ -61,7 +64,12 @@ impl Machine {
     }
 
     /// A name that is free on the host; a taken one is somebody else's, or the same object already.
-    fn check_free(&mut self, name: &IfName, mark: Mark, action: &str) -> Result<(), KernelError> {
+    pub(super) fn check_free(
+        &mut self,
+        name: &IfName,
+        mark: Mark,
+        action: &str,
+    ) -> Result<(), KernelError> {
         match self.reach(None)?.links.get(name) {
             None => Ok(()),
             Some(link) if link.mark == Some(mark) => Err(refused(Errno::EEXIST, action)),

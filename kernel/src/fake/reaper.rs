@@ -25,6 +25,13 @@ impl Machine {
                 }
                 Some(name.clone())
             }
+            Some(Kind::Ifb) => {
+                let host = self.namespaces.get_mut(&self.host);
+                if let Some(link) = host.and_then(|host| host.links.get_mut(name)) {
+                    link.set_up(false);
+                }
+                Some(name.clone())
+            }
             Some(Kind::Loopback | Kind::Device) | None => None,
         };
         self.daemon.retired.extend(retired);

@@ -7,7 +7,7 @@ use netd_model::desired::Sysctl;
 use netd_model::{NetnsId, Sandbox, Supervisor};
 use nix::errno::Errno;
 
-use super::machine::{Machine, Pin, refused};
+use super::machine::{Machine, Pin, Process, refused};
 use crate::{AdoptError, NetnsHandle};
 
 impl Machine {
@@ -132,5 +132,20 @@ impl Machine {
         }
         self.daemon.pins.remove(&netns);
         self.settle();
+    }
+}
+
+impl Process {
+    /// True if it runs in the namespace or has it open.
+    pub(super) fn holds(&self, netns: NetnsId) -> bool {
+        self.netns == netns || self.descriptors.values().any(|fd| *fd == Some(netns))
+    }
+
+    /// The process as an anchor names it.
+    pub(super) fn supervisor(&self, pid: u32) -> Supervisor {
+        Supervisor {
+            pid,
+            start_ticks: self.start_ticks,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The steps, one by one. Each is done entirely or undone; knows what a step means, not why it is taken.
 
 mod deletion;
+mod rates;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -98,6 +99,9 @@ impl<'a> Application<'a> {
                 mtu_bytes,
             } => self.create_bridge(name, *mark, *mac, *mtu_bytes),
             Op::CreateVeth(veth) => self.create_veth(veth),
+            Op::CreateIfb { name, mark } => self.create_ifb(name, *mark),
+            Op::SetBucket { name, bucket } => self.set_bucket(name, bucket),
+            Op::Redirect { name, to } => self.redirect(name, to),
             Op::SetLink { name, change } => self.set_link(None, name, change),
             Op::SetInterface {
                 netns,

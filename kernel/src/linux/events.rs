@@ -41,9 +41,11 @@ const NOTICE: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLONESHOT);
 /// Events taken at once, so that the ends of many sandboxes are looked into together.
 const BATCH: usize = 512;
 
-/// What is heard of changes to links, addresses and routes of either family (linux/rtnetlink.h).
-const ROUTE_GROUPS: [u32; 5] = [
+/// What is heard of changes to links, addresses and routes of either family, and of queues and filters that somebody
+/// changes, not of those that come and go with a link (linux/rtnetlink.h).
+const ROUTE_GROUPS: [u32; 6] = [
     libc::RTNLGRP_LINK,
+    libc::RTNLGRP_TC,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV4_ROUTE,
     libc::RTNLGRP_IPV6_IFADDR,
@@ -151,6 +153,7 @@ impl Sources {
 struct Heard {
     links: BTreeSet<IfName>,
     host: bool,
+    rates: bool,
     rules: Vec<RulesCommit>,
     overrun: bool,
     /// When the first notice came, and when to look what else did.
@@ -163,6 +166,7 @@ impl Heard {
         let flags = [
             (heard.overrun, KernelEvent::Overrun),
             (heard.host, KernelEvent::HostChanged),
+            (heard.rates, KernelEvent::RatesChanged),
         ];
         let rules = Some(heard.rules).filter(|commits| !commits.is_empty());
         let links = heard.links.into_iter().map(KernelEvent::LinkChanged);
@@ -295,6 +299,10 @@ impl Watcher {
                 libc::RTM_NEWADDR | libc::RTM_DELADDR | libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
                     self.heard.host = true;
                 }
+                libc::RTM_NEWQDISC
+                | libc::RTM_DELQDISC
+                | libc::RTM_NEWTFILTER
+                | libc::RTM_DELTFILTER => self.heard.rates = true,
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! The kernel of this machine, by netlink, /proc and the namespaces' own files.
 //!
-//! Reading order: `session` and `attributes` (how to talk), `namespace`, `sysctl` and `views` (where), `links`, `carrier`, `reaper`,
+//! Reading order: `session` and `attributes` (how to talk), `namespace`, `sysctl` and `views` (where), `links`, `ifbs`, `queues`, `carrier`, `reaper`,
 //! `addresses`, `routes` and `flows` (what about), `ports`, `resolver` and `redirect` (sockets), `holders`, `nsids`, `sandboxes` and `adopt` (whose end
 //! is whose), `apply` and `observe` (the two halves of the door), `host` (facts for decisions), `events` (who else does something).
 
@@ -14,7 +14,9 @@ mod views;
 mod addresses;
 mod carrier;
 mod flows;
+mod ifbs;
 mod links;
+mod queues;
 mod reaper;
 mod routes;
 

@@ -5,14 +5,15 @@ use std::io;
 use std::sync::Arc;
 
 use netd_model::desired::{
-    BridgeState, HostState, InterfaceState, KernelState, ROUTE_PROTOCOL, RouteState, SandboxState,
-    Sysctl, UplinkState, VethState,
+    BridgeState, Bucket, HostState, IfbState, InterfaceState, KernelState, ROUTE_PROTOCOL,
+    RouteState, SandboxState, Sysctl, UplinkState, VethState,
 };
 use netd_model::{IfName, NetnsId};
 
 use super::addresses::{self, LinkAddress};
 use super::links::{self, Link};
 use super::namespace::Namespace;
+use super::queues::{self, SeenBucket};
 use super::sandboxes::{Pin, Sandboxes};
 use super::session::Session;
 use super::sysctl::report;
@@ -82,12 +83,17 @@ fn host(
     let addresses = addresses::all(&mut session, None)?;
     let routes = own_routes(&mut session, &|_| None)?;
     let pins = linux.sandboxes.all_by_nsid(&mut session)?;
+    let held_back = HeldBack::look(&mut session, &links, about)?;
     drop(session);
     let names: BTreeMap<u32, &IfName> = links.iter().map(|link| (link.index, &link.name)).collect();
     // Read only where it matters: of a hundred networks hardly one is without icc.
     let says_filtered = |link: &Link| link.calls_iptables && link.calls_ip6tables;
     let filters = links.iter().any(says_filtered) && linux.home.filters_bridges()?;
-    let named = |name: &IfName| about.bridges.contains_key(name) || about.veths.contains_key(name);
+    let named = |name: &IfName| {
+        about.bridges.contains_key(name)
+            || about.veths.contains_key(name)
+            || about.ifbs.contains_key(name)
+    };
     let mut state = HostState {
         routes,
         sysctls: parameters(&linux.home, &about.sysctls)?,
@@ -112,8 +118,22 @@ fn host(
             ("veth", _) => {
                 let peer = peer(link, (&linux.sandboxes, &pins), insides)?;
                 let bridge = link.bridge.and_then(|index| names.get(&index).copied());
-                let veth = veth_state(link, bridge.cloned(), peer);
+                let mut veth = veth_state(link, bridge.cloned(), peer);
+                if let Some(asked) = about.veths.get(&link.name) {
+                    veth.bucket = held_back.bucket(link.index, asked.bucket);
+                    let ifb = held_back.ways.get(&link.index);
+                    veth.through = ifb.and_then(|ifb| names.get(ifb).copied()).cloned();
+                }
                 state.veths.insert(link.name.clone(), veth);
+            }
+            ("ifb", _) => {
+                let asked = about.ifbs.get(&link.name);
+                let ifb = IfbState {
+                    mark: link.mark,
+                    bucket: held_back.bucket(link.index, asked.and_then(|asked| asked.bucket)),
+                    up: link.up,
+                };
+                state.ifbs.insert(link.name.clone(), ifb);
             }
             _ => {}
         }
@@ -132,6 +152,43 @@ fn host(
     Ok(state)
 }
 
+/// What holds traffic back, by the numbers of links.
+#[derive(Default)]
+struct HeldBack {
+    buckets: BTreeMap<u32, SeenBucket>,
+    /// Links that what comes in by others goes through.
+    ways: BTreeMap<u32, u32>,
+}
+
+impl HeldBack {
+    /// Costs nothing where no limit is asked about.
+    fn look(session: &mut Session, links: &[Link], about: &HostState) -> io::Result<Self> {
+        let is_limited = |veth: &VethState| veth.bucket.is_some() || veth.through.is_some();
+        if about.ifbs.is_empty() && !about.veths.values().any(is_limited) {
+            return Ok(Self::default());
+        }
+        let leads_on = |link: &&Link| {
+            let asked = about.veths.get(&link.name);
+            asked.is_some_and(|asked| asked.through.is_some())
+        };
+        let mut ways = BTreeMap::new();
+        for link in links.iter().filter(leads_on) {
+            if let Some(ifb) = queues::way_in(session, link.index)? {
+                ways.insert(link.index, ifb);
+            }
+        }
+        Ok(Self {
+            buckets: queues::buckets(session)?,
+            ways,
+        })
+    }
+
+    /// The bucket of a link, if one is asked about.
+    fn bucket(&self, link: u32, asked: Option<Bucket>) -> Option<Bucket> {
+        self.buckets.get(&link)?.report(&asked?)
+    }
+}
+
 fn veth_state(link: &Link, bridge: Option<IfName>, peer: Option<(NetnsId, IfName)>) -> VethState {
     let (peer, peer_name) = peer.unzip();
     VethState {
@@ -141,6 +198,8 @@ fn veth_state(link: &Link, bridge: Option<IfName>, peer: Option<(NetnsId, IfName
         isolated: link.isolated,
         mtu_bytes: link.mtu_bytes,
         up: link.up,
+        bucket: None,
+        through: None,
         peer,
         peer_name,
     }

@@ -190,7 +190,7 @@ impl Work {
     }
 }
 
-/// Deletes those links of `batch` that bear their mark still: pairs together, bridges one by one, since for each bridge the
+/// Deletes those links of `batch` that bear their mark still: pairs and ifbs together, bridges one by one, since for each bridge the
 /// kernel waits while nobody else can change a link (`br_multicast_dev_del`, net/bridge/br_multicast.c).
 fn delete_marked(session: &mut Session, batch: &BTreeMap<u32, Mark>) -> io::Result<()> {
     let (mut pairs, mut bridges) = (Vec::new(), Vec::new());
@@ -198,7 +198,7 @@ fn delete_marked(session: &mut Session, batch: &BTreeMap<u32, Mark>) -> io::Resu
         // A pair goes with the namespace of its other end, so it may be gone by itself.
         if links::by_index(session, *index)?.is_some_and(|link| link.mark == Some(*mark)) {
             match mark.purpose {
-                Purpose::Endpoint(_) => pairs.push(*index),
+                Purpose::Endpoint(_) | Purpose::Ifb(_) => pairs.push(*index),
                 Purpose::Bridge(_) => bridges.push(*index),
             }
         }

@@ -41,6 +41,10 @@ pub trait Machine {
     fn add_route(&mut self, to: Subnet, interface: &IfName);
     /// Removes a link of the host.
     fn remove_link(&mut self, name: &IfName);
+    /// Takes away what holds back that which leaves by a link of the host.
+    fn remove_bucket(&mut self, name: &IfName);
+    /// Takes away what sends through an ifb that which comes in by a link of the host.
+    fn remove_redirection(&mut self, name: &IfName);
     /// Lets a process listen on a port of the host; says what a holder is called there.
     fn occupy(&mut self, protocol: Protocol, ip: IpAddr, port: u16) -> String;
     /// Names of the host's links, loopback left out, not told by the code under test.

@@ -17,6 +17,7 @@ pub mod links;
 pub mod machine;
 pub mod ports;
 pub mod random;
+pub mod rates;
 pub mod routes;
 pub mod sandboxes;
 pub mod wish;
@@ -43,6 +44,13 @@ macro_rules! contract_suite {
             a_card_joins_a_bridge_and_what_is_another_s_stays_there,
             a_filtered_bridge_stays_so_until_it_is_changed_back,
             foreign_objects_are_shown_when_named_and_stay_untouched,
+        );
+        contract_suite!(@each $new, rates:
+            limits_are_observed_where_they_are_asked_about,
+            what_was_taken_from_a_limit_is_told_of_and_put_back,
+            an_ifb_goes_with_its_pair_and_no_stranger_s_does,
+            every_rate_and_burst_is_observed_as_it_was_set,
+            limits_stay_when_the_daemon_is_another,
         );
         contract_suite!(@each $new, routes:
             steps_may_be_repeated,

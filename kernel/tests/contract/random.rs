@@ -25,7 +25,13 @@ struct RandomWish {
 fn any_net() -> impl Strategy<Value = Net> {
     let mtu = prop::sample::select(vec![1280_u32, 1400, 1500]);
     let flags = any::<[bool; 4]>();
-    (1..5_u8, 0..2_u8, mtu, flags).prop_map(|(number, generation, mtu_bytes, flags)| Net {
+    let limit = prop::option::of(prop::sample::select(vec![
+        10_000_u64,
+        2_000_000,
+        100_000_000,
+    ]));
+    let net = (1..5_u8, 0..2_u8, mtu, flags, limit);
+    net.prop_map(|(number, generation, mtu_bytes, flags, limit)| Net {
         number,
         generation,
         mtu_bytes,
@@ -33,6 +39,7 @@ fn any_net() -> impl Strategy<Value = Net> {
         hairpin: flags[1],
         isolated: flags[2],
         filtered: flags[3],
+        limit,
     })
 }
 

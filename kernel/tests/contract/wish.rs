@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use netd_model::desired::{
-    BridgeState, InterfaceState, KernelState, Mark, RouteState, SandboxState, Sysctl, VethState,
+    BridgeState, Bucket, IfbState, InterfaceState, KernelState, Mark, RouteState, SandboxState,
+    Sysctl, VethState,
 };
 use netd_model::diff::diff;
 use netd_model::{EndpointId, IfName, InstanceId, IpNetwork, Mac, NetnsId, NetworkId, Op, Subnet};
@@ -32,6 +33,8 @@ pub struct Net {
     pub hairpin: bool,
     pub isolated: bool,
     pub filtered: bool,
+    /// How many bytes a second its containers may receive, and a tenth of that they may send.
+    pub limit: Option<u64>,
 }
 
 impl Net {
@@ -44,6 +47,7 @@ impl Net {
             hairpin: true,
             isolated: true,
             filtered: true,
+            limit: None,
         }
     }
 
@@ -148,10 +152,40 @@ pub fn add_container(state: &mut KernelState, net: &Net, (container, netns): (u8
         isolated: net.isolated,
         mtu_bytes: net.mtu_bytes,
         up: true,
+        bucket: net.limit.map(bucket),
+        through: net.limit.map(|_| ifb(net, container)),
         peer: Some(netns),
         peer_name: Some(inside),
     };
     state.host.veths.insert(outside(net, container), veth);
+    if let Some(limit) = net.limit {
+        let outward = IfbState {
+            mark: Some(ifb_mark(net, container)),
+            bucket: Some(bucket(limit / 10)),
+            up: true,
+        };
+        state.host.ifbs.insert(ifb(net, container), outward);
+    }
+}
+
+/// Name of the device that holds back what a container sends.
+pub fn ifb(net: &Net, container: u8) -> IfName {
+    name(&format!("ifb{}-{container}", net.number))
+}
+
+/// The mark of that device.
+pub fn ifb_mark(net: &Net, container: u8) -> Mark {
+    let id = [net.number, container].repeat(16);
+    Mark::ifb(ME, EndpointId::from_bytes(id.try_into().unwrap()))
+}
+
+/// A bucket of a rate, in bytes per second.
+pub fn bucket(bytes_per_second: u64) -> Bucket {
+    Bucket {
+        bytes_per_second,
+        burst_bytes: 20_000,
+        queue_bytes: 70_000,
+    }
 }
 
 fn default_routes(net: &Net, inside: &IfName) -> BTreeSet<RouteState> {

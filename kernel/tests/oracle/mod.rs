@@ -1,11 +1,13 @@
 //! What iproute2 and /proc say of the machine, in the model's words. Not our code's view: it judges that.
 
+mod rates;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use netd_model::desired::{
-    BridgeState, HostState, InterfaceState, KernelState, RouteState, SandboxState, Sysctl,
-    UplinkState, VethState,
+    BridgeState, HostState, IfbState, InterfaceState, KernelState, RouteState, SandboxState,
+    Sysctl, UplinkState, VethState,
 };
 use netd_model::{IfName, IpNetwork, NetnsId};
 use serde_json::Value;
@@ -100,6 +102,7 @@ fn are_a_pair(a: &Value, b: &Value) -> bool {
 
 fn host(links: &[Value], wished: &KernelState) -> HostState {
     let mut state = HostState::default();
+    let queues = parse(&run("tc", &["-j", "qdisc", "show"]));
     for link in links {
         match kind(link) {
             "bridge" => {
@@ -116,7 +119,18 @@ fn host(links: &[Value], wished: &KernelState) -> HostState {
                 state.bridges.insert(name_of(link), bridge);
             }
             "veth" => {
-                state.veths.insert(name_of(link), veth(link));
+                let mut veth = veth(link);
+                veth.bucket = rates::bucket(&queues, &name_of(link));
+                veth.through = rates::way_in(&queues, &name_of(link));
+                state.veths.insert(name_of(link), veth);
+            }
+            "ifb" => {
+                let ifb = IfbState {
+                    mark: text(link, "ifalias").parse().ok(),
+                    bucket: rates::bucket(&queues, &name_of(link)),
+                    up: is_up(link),
+                };
+                state.ifbs.insert(name_of(link), ifb);
             }
             _ => {}
         }
@@ -144,6 +158,8 @@ fn veth(link: &Value) -> VethState {
         isolated: port["isolated"].as_bool().unwrap_or_default(),
         mtu_bytes: common.mtu_bytes,
         up: common.up,
+        bucket: None,
+        through: None,
         peer: None,
         peer_name: None,
     }

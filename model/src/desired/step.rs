@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::{Mark, NetnsId, RouteState, Sysctl};
+use super::{Bucket, Mark, NetnsId, RouteState, Sysctl};
 use crate::{IfName, Mac, Protocol, Subnet};
 
 /// One step of the kernel's state. Steps are applied in order; each either happens entirely or not at all.
@@ -33,6 +33,27 @@ pub enum Op {
     /// Create a veth pair: host end up and port of `bridge`, other end made inside `netns`, still down. That may be the
     /// daemon's own namespace, from where somebody else will take the other end.
     CreateVeth(Box<NewVeth>),
+    /// Create an ifb with its mark, up and without a bucket.
+    CreateIfb {
+        /// Its name.
+        name: IfName,
+        /// Its mark.
+        mark: Mark,
+    },
+    /// Hold back what leaves by a link of the host, instead of whatever queues its frames so far.
+    SetBucket {
+        /// The link.
+        name: IfName,
+        /// How.
+        bucket: Bucket,
+    },
+    /// Have all that comes in by a link of the host go through an ifb, instead of another.
+    Redirect {
+        /// The link.
+        name: IfName,
+        /// The ifb.
+        to: IfName,
+    },
     /// Change a link of the host; only the given fields.
     SetLink {
         /// The link.
@@ -89,7 +110,7 @@ pub enum Op {
         /// The port, for UDP and TCP.
         port: u16,
     },
-    /// Delete an interface of the host that carries `mark` (a bridge, or a veth pair with both ends). One that is gone
+    /// Delete an interface of the host that carries `mark` (a bridge, an ifb, or a veth pair with both ends). One that is gone
     /// counts as deleted; one that carries another mark is an error.
     DeleteLink {
         /// Its name.

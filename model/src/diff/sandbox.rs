@@ -96,6 +96,8 @@ impl Plan<'_> {
             made.insert(new.inside.clone(), inner);
             self.ops.push(Op::CreateVeth(Box::new(new)));
             self.write_link_sysctls(outside, Age::Fresh);
+            // Before the inner end is up: until then nothing passes.
+            self.hold_back(outside, veth, None);
             if !veth.up {
                 self.set_link(None, outside, up(false));
             }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use netd_model::container::{ContainerRoute, DnsSettings, RuntimeKey};
 use netd_model::{
-    Alias, ContainerId, ContainerName, Hostname, IfName, Mac, PublishRequest, RuntimeId,
+    Alias, ContainerId, ContainerName, Hostname, IfName, Mac, PublishRequest, Rates, RuntimeId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,9 @@ pub struct AttachRequest {
     /// Further names on the network.
     #[serde(default)]
     pub aliases: Vec<Alias>,
+    /// How fast its traffic may be.
+    #[serde(default, skip_serializing_if = "Rates::is_unlimited")]
+    pub rates: Rates,
     /// Ports to publish.
     #[serde(default)]
     pub ports: Vec<PublishRequest>,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use netd_model::container::DnsSettings;
 use netd_model::{
     Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, LinkLocal, Mac,
-    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort,
+    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, Rates,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub struct ContainerRequest {
     /// Options of its interface on the network, under Docker's names (`--driver-opt`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_options: BTreeMap<String, String>,
+    /// How fast its traffic on the network may be.
+    #[serde(skip_serializing_if = "Rates::is_unlimited")]
+    pub rates: Rates,
     /// Ports to publish.
     pub ports: Vec<PublishRequest>,
     /// Container ports that are worth publishing.
@@ -165,6 +168,9 @@ pub struct Attachment {
     pub gateways: Vec<IpAddr>,
     /// Further names.
     pub aliases: Vec<Alias>,
+    /// How fast its traffic may be.
+    #[serde(default, skip_serializing_if = "Rates::is_unlimited")]
+    pub rates: Rates,
     /// Published ports.
     pub ports: Vec<PublishedPort>,
 }
@@ -209,6 +215,9 @@ pub struct ConnectRequest {
     /// The network with the highest number carries the default route; of several interfaces there the one with the
     /// highest.
     pub gateway_priority: i32,
+    /// How fast its traffic on the network may be.
+    #[serde(skip_serializing_if = "Rates::is_unlimited")]
+    pub rates: Rates,
     /// Ports to publish on this network.
     pub ports: Vec<PublishRequest>,
 }

@@ -32,8 +32,10 @@ pub use status::{Event, Status, Version};
 /// Vocabulary that the wire types are made of.
 pub use netd_model::{
     Alias, ContainerId, ContainerName, EndpointId, Hostname, IfName, IpNetwork, LinkLocal, Mac,
-    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, RuntimeId, Subnet,
+    NetworkId, NetworkName, PortRange, Protocol, PublishRequest, PublishedPort, Rate, RateError,
+    Rates, RuntimeId, Subnet,
     container::{ContainerRoute, DnsSettings, RuntimeKey},
+    rate::{parse_burst, parse_rate},
     subnet::ParseSubnetError,
 };
 

@@ -11,7 +11,7 @@ use netd_drivers::EndpointOptions;
 use netd_model::desired::KernelState;
 use netd_model::{
     Alias, ContainerId, ContainerName, ContainerRoute, Endpoint, EndpointId, LinkLocal, Mac,
-    NetworkId, Protocol, PublishRequest, RuntimeId,
+    NetworkId, Protocol, PublishRequest, Rates, RuntimeId,
 };
 
 use tokio::sync::OwnedRwLockReadGuard;
@@ -33,6 +33,8 @@ pub struct Wish {
     pub aliases: Vec<Alias>,
     /// Ports to publish.
     pub ports: Vec<PublishRequest>,
+    /// How fast its traffic may be.
+    pub rates: Rates,
     /// Options of the interface inside.
     pub options: EndpointOptions,
     /// The network with the highest number carries the default route.

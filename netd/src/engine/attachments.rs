@@ -260,6 +260,9 @@ fn missing(
         .veths
         .retain(|name, _| plan.host.veths.contains_key(name));
     seen.host
+        .ifbs
+        .retain(|name, _| plan.host.ifbs.contains_key(name));
+    seen.host
         .sysctls
         .retain(|key, _| plan.host.sysctls.contains_key(key));
     seen.host.bridges.clear();
@@ -280,6 +283,10 @@ fn missing(
 fn in_words(op: &Op) -> String {
     match op {
         Op::CreateVeth(veth) => format!("its interface {} is not there", veth.outside),
+        Op::CreateIfb { name, .. } => format!("{name}, which limits its rate, is not there"),
+        Op::SetBucket { name, .. } | Op::Redirect { name, .. } => {
+            format!("the limit of its rate by {name} was changed")
+        }
         Op::SetLink { name, .. } => format!("its interface {name} on the host was changed"),
         Op::SetInterface { .. } => "its interface was changed inside".to_owned(),
         Op::AddAddress { address, .. } => format!("its address {address} is not there"),

@@ -350,4 +350,5 @@ fn fits(endpoint: &Endpoint, wish: &Wish) -> bool {
         && wish.ips.iter().all(|ip| has(*ip))
         && link_local.all(|address| endpoint.link_local.contains(address))
         && (wish.mac.is_none() || wish.mac == mac)
+        && (wish.rates.is_unlimited() || wish.rates == endpoint.rates)
 }

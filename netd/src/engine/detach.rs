@@ -6,10 +6,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use netd_model::desired::FlowFilter;
+use netd_drivers::ifb_name;
+use netd_model::desired::{FlowFilter, Mark};
 use netd_model::diff::diff;
 use netd_model::ruleset::RulesetChange;
-use netd_model::{Container, ContainerId, DriverSpec, Endpoint, EndpointId, IfName, NetworkId, Op};
+use netd_model::{
+    Container, ContainerId, DriverSpec, Endpoint, EndpointId, IfName, InstanceId, NetworkId, Op,
+};
 
 use super::attach::addresses;
 use super::farewell::farewells;
@@ -279,16 +282,26 @@ fn steps(
     }
     for endpoint in endpoints {
         // What the plan does not show any more: an endpoint on its way out, or one without a sandbox.
-        if let Some(interface) = &endpoint.interface {
-            let mark = netd_model::desired::Mark::endpoint(state.instance(), endpoint.id);
-            let delete = Op::DeleteLink {
-                name: interface.outside.clone(),
-                mark,
-            };
+        for (name, mark) in links(endpoint, state.instance()) {
+            let delete = Op::DeleteLink { name, mark };
             if !ops.contains(&delete) {
                 ops.push(delete);
             }
         }
     }
     Ok(ops)
+}
+
+/// The links of the host that an endpoint has, under their marks.
+pub(super) fn links(endpoint: &Endpoint, instance: InstanceId) -> Vec<(IfName, Mark)> {
+    let outside = endpoint
+        .interface
+        .iter()
+        .map(|interface| &interface.outside);
+    let pair = outside.clone().cloned();
+    let pair = pair.map(|name| (name, Mark::endpoint(instance, endpoint.id)));
+    let limited = outside.filter(|_| endpoint.rates.outward.is_some());
+    let ifb = limited.filter_map(ifb_name);
+    pair.chain(ifb.map(|name| (name, Mark::ifb(instance, endpoint.id))))
+        .collect()
 }

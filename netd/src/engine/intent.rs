@@ -1,14 +1,16 @@
 //! From a wish to connect to the record that says so: pure decisions over the state, made inside a ledger turn.
 
+mod mac;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use netd_drivers::{bridge_mac, host_interface_name, mac_for, next_inside_name};
+use netd_drivers::{host_interface_name, mac_for, next_inside_name};
 use netd_model::container::Interface;
 use netd_model::desired::KernelState;
 use netd_model::network::BridgeSpec;
 use netd_model::{
-    Container, ContainerId, ContainerState, DriverSpec, Endpoint, EndpointId, IfName, Mac,
+    Container, ContainerId, ContainerState, DriverSpec, Endpoint, EndpointId, IfName,
     NamespaceMode, Network, NetworkId, Phase,
 };
 
@@ -16,7 +18,7 @@ use super::attach::Wish;
 use super::choose;
 use super::host_ports::{self, Avoid, Publisher};
 use super::present::{already, may_mean};
-use super::{EngineError, hops, link_local, plan};
+use super::{EngineError, hops, link_local, plan, rates};
 use crate::ledger::Ledger;
 use crate::state::State;
 use crate::store::Change;
@@ -178,7 +180,8 @@ fn plain(
     };
     let has_options = wish.options != netd_drivers::EndpointOptions::default();
     let without = "it has no interface that could have options; leave --driver-opt out";
-    if let Some(reason) = impossible.or(has_options.then(|| without.to_owned())) {
+    let impossible = impossible.or(has_options.then(|| without.to_owned()));
+    if let Some(reason) = impossible.or_else(|| rates::without_interface(&wish.rates)) {
         return Err(not_connectable(network, container, reason));
     }
     let link_local = wish.link_local.first().map(|address| address.address());
@@ -201,6 +204,7 @@ fn plain(
         opened: Vec::new(),
         link_local: Vec::new(),
         sysctls: Vec::new(),
+        rates: wish.rates,
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
         routes: wish.routes,
@@ -236,10 +240,11 @@ fn bridged(
     let leases = choose::leases(state, (network, container), &inside, &wish.ips)?;
     let mac = mac_for(id, &leases, wish.mac);
     if let Some(mac) = wish.mac {
-        check_mac(state, network, mac)?;
+        mac::check(state, network, mac)?;
     }
     link_local::check(state, network, mac, &wish.link_local)?;
     hops::check((network, container), &leases, &wish.routes)?;
+    rates::check((network, container), spec, &wish.rates)?;
     // Docker takes -p on an internal network and publishes nothing; so do we.
     let requests = if network.policy.internal {
         Vec::new()
@@ -271,38 +276,13 @@ fn bridged(
         opened,
         link_local: wish.link_local,
         sysctls: wish.options.sysctls,
+        rates: wish.rates,
         aliases: wish.aliases,
         gateway_priority: wish.gateway_priority,
         routes: wish.routes,
         joined_as: wish.joined_as,
         phase: Phase::Attaching,
     })
-}
-
-/// An Ethernet address that follows from an IP address is as unique as that; one that was asked for may not be.
-fn check_mac(state: &State, network: &Network, mac: Mac) -> Result<(), EngineError> {
-    let has_it = |other: &Arc<Endpoint>| {
-        other
-            .interface
-            .as_ref()
-            .is_some_and(|interface| interface.mac == mac)
-    };
-    let by_container = || {
-        let other = state.endpoints_on(network.id).into_iter().find(has_it)?;
-        let holder = state.container(other.container)?;
-        Some(format!("container {}", holder.name))
-    };
-    let owned = network.bridge().filter(|spec| spec.owned);
-    let bridge = owned.filter(|_| bridge_mac(network.id) == mac);
-    let bridge = bridge.map(|spec| format!("bridge {}", spec.bridge));
-    match bridge.or_else(by_container) {
-        Some(holder) => Err(EngineError::MacTaken {
-            mac,
-            network: network.name.clone(),
-            holder,
-        }),
-        None => Ok(()),
-    }
 }
 
 /// The name that was asked for, if it is free, or else the next one.

@@ -301,12 +301,14 @@ fn runs(state: &State, id: ContainerId, moved: Option<Container>) -> Option<Cont
     }
 }
 
-/// Of a parameter that a user named, the user hears what is wrong with it, not which step it was.
+/// Of a parameter that a user named, and of a rate, the user hears what is wrong with it, not which step it was.
 fn without_step(error: EngineError) -> EngineError {
     match error {
         EngineError::Apply(ApplyError {
             source:
-                source @ (KernelError::NoSuchParameter { .. } | KernelError::ParameterRefused { .. }),
+                source @ (KernelError::NoSuchParameter { .. }
+                | KernelError::ParameterRefused { .. }
+                | KernelError::NoRates { .. }),
             ..
         }) => EngineError::Kernel(source),
         other => other,

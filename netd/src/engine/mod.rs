@@ -5,7 +5,7 @@
 //! half-way: callers spawn it. What fails is undone by the same steps that a removal takes; what cannot be undone now
 //! stays recorded as `Detaching`, and the next reconcile goes on with it.
 //!
-//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`] with [`making`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`] and [`arrival`], [`ending`] and [`companions`], [`intent`] with [`present`], [`link_local`] and [`hops`], [`attach`], [`detach`] with [`farewell`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
+//! Reading order: [`start`](Engine::start) and [`recover`], [`networks`] with [`making`], [`pools`], [`template`], [`update`] and [`allow`], [`containers`] with [`place`] and [`arrival`], [`ending`] and [`companions`], [`intent`] with [`present`], [`link_local`], [`hops`] and [`rates`], [`attach`], [`detach`] with [`farewell`] and [`departures`] by [`hands`] and [`beside`], [`ports`], [`host_ports`] with [`sources`], and [`hold`],
 //! [`attachments`] with [`described`], [`plugin`],
 //! [`reconcile`], [`watch`]; beside them [`names`], [`files`], [`rules`], [`obstacles`], [`events`], [`lanes`], [`timings`], [`error`].
 
@@ -45,6 +45,7 @@ mod plugin;
 mod pools;
 mod ports;
 mod present;
+mod rates;
 mod relay;
 mod routes;
 mod sources;

@@ -119,6 +119,9 @@ fn only_the_network(owner: &Container, new: &NewContainer) -> Result<(), EngineE
     if wish.options != Default::default() {
         return refuse("an option of the interface", "give it to");
     }
+    if !wish.rates.is_unlimited() {
+        return refuse("a rate", "it has that of");
+    }
     if !new.links.is_empty() {
         return refuse("a link", "it shares /etc/hosts with");
     }

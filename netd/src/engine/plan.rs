@@ -65,6 +65,7 @@ pub(super) fn network_with_containers(
         if let Some(container) = state.container(endpoint.container) {
             let plan = standing_sandbox(state, container)?;
             planned.host.veths.extend(plan.host.veths);
+            planned.host.ifbs.extend(plan.host.ifbs);
             planned.host.sysctls.extend(plan.host.sysctls);
             planned.sandboxes.extend(plan.sandboxes);
         }
@@ -195,6 +196,7 @@ pub(super) fn everything(state: &State, host: &HostWish) -> (KernelState, Rulese
         match standing_sandbox(state, container) {
             Ok(plan) => {
                 desired.host.veths.extend(plan.host.veths);
+                desired.host.ifbs.extend(plan.host.ifbs);
                 desired.host.sysctls.extend(plan.host.sysctls);
                 desired.sandboxes.extend(plan.sandboxes);
             }

@@ -65,5 +65,6 @@ fn is_as_wished(network: &Network, present: &Endpoint, wish: &Wish) -> bool {
     // Whoever has no key of his own asks for no other than there is.
     let has_key = wish.joined_as.is_none() || wish.joined_as == present.joined_as;
     let has_rest = wish.aliases == present.aliases && wish.routes == present.routes;
+    let has_rest = has_rest && wish.rates == present.rates;
     has_ips && has_link_local && has_mac && has_ports && has_options && has_key && has_rest
 }

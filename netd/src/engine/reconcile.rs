@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use netd_model::desired::{KernelState, Mark};
+use netd_model::desired::{KernelState, Mark, Purpose};
 use netd_model::{ContainerId, Endpoint, IfName, NetworkId, Phase, Subnet};
 
+use super::detach::links;
 use super::ending::Ending;
 use super::plan;
 use super::repair::repair;
@@ -196,9 +197,12 @@ impl Engine {
                 .collect();
             let known: BTreeSet<Mark> = state
                 .endpoints()
-                .map(|endpoint| Mark::endpoint(instance, endpoint.id))
+                .flat_map(|endpoint| links(endpoint, instance))
+                .map(|(_, mark)| mark)
                 .collect();
-            let marks = seen.host.veths.values().filter_map(|veth| veth.mark);
+            let veths = seen.host.veths.values().map(|veth| veth.mark);
+            let ifbs = seen.host.ifbs.values().map(|ifb| ifb.mark);
+            let marks = veths.chain(ifbs).flatten();
             expected
                 .iter()
                 .all(|link| link.is_in(&seen) || !wanted.contains(&link.mark))
@@ -221,18 +225,30 @@ pub(super) fn warn_of(drift: &[String]) {
 struct ExpectedLink {
     mark: Mark,
     name: IfName,
-    bridge: Option<IfName>,
+    place: Place,
+}
+
+/// What it is.
+enum Place {
+    Bridge,
+    PortOf(IfName),
+    Ifb,
 }
 
 impl ExpectedLink {
     fn is_in(&self, seen: &KernelState) -> bool {
-        match &self.bridge {
-            Some(bridge) => seen.host.veths.get(&self.name).is_some_and(|veth| {
+        match &self.place {
+            Place::PortOf(bridge) => seen.host.veths.get(&self.name).is_some_and(|veth| {
                 veth.mark == Some(self.mark) && veth.up && veth.bridge.as_ref() == Some(bridge)
             }),
-            None => seen
+            Place::Bridge => seen
                 .host
                 .bridges
+                .get(&self.name)
+                .is_some_and(|there| there.mark == Some(self.mark) && there.up),
+            Place::Ifb => seen
+                .host
+                .ifbs
                 .get(&self.name)
                 .is_some_and(|there| there.mark == Some(self.mark) && there.up),
         }
@@ -249,21 +265,30 @@ fn expected_links(state: &State) -> Vec<ExpectedLink> {
             Some(ExpectedLink {
                 mark: Mark::bridge(instance, network.id),
                 name: spec.bridge.clone(),
-                bridge: None,
+                place: Place::Bridge,
             })
         });
     let veths = state
         .endpoints()
         .filter(|endpoint| state.stands(endpoint))
         .filter_map(|endpoint| {
-            let outside = endpoint.interface.as_ref()?.outside.clone();
-            let bridge = state.network(endpoint.network)?.bridge()?.bridge.clone();
-            Some(ExpectedLink {
-                mark: Mark::endpoint(instance, endpoint.id),
-                name: outside,
-                bridge: Some(bridge),
-            })
-        });
+            let bridge = &state.network(endpoint.network)?.bridge()?.bridge;
+            let link = |(name, mark): (IfName, Mark)| ExpectedLink {
+                place: match mark.purpose {
+                    Purpose::Ifb(_) => Place::Ifb,
+                    Purpose::Endpoint(_) | Purpose::Bridge(_) => Place::PortOf(bridge.clone()),
+                },
+                mark,
+                name,
+            };
+            Some(
+                links(endpoint, instance)
+                    .into_iter()
+                    .map(link)
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .flatten();
     bridges.chain(veths).collect()
 }
 
@@ -277,13 +302,14 @@ struct Leftovers {
 
 /// The leftovers whose interfaces are gone.
 fn leftovers(state: &State, gone: impl Fn(Option<&IfName>) -> bool) -> Leftovers {
-    let outside = |endpoint: &Endpoint| {
-        let interface = endpoint.interface.as_ref();
-        interface.map(|interface| interface.outside.clone())
+    let instance = state.instance();
+    let all_gone = |endpoint: &Endpoint| {
+        let mut links = links(endpoint, instance).into_iter();
+        links.all(|(name, _)| gone(Some(&name)))
     };
     let endpoints = state
         .endpoints()
-        .filter(|endpoint| !state.stands(endpoint) && gone(outside(endpoint).as_ref()));
+        .filter(|endpoint| !state.stands(endpoint) && all_gone(endpoint));
     let containers = state
         .containers()
         .filter(|container| !container.is_running() && !container.has_ended());

@@ -70,6 +70,7 @@ pub(super) fn repair(
             .is_none_or(|peer| desired.sandboxes.contains_key(&peer))
     });
     done.lost = lost(&mut desired, &observed);
+    drop_unused_ifbs(&mut desired);
     let mut ops = diff(&desired, &observed, instance);
     while !ops.is_empty() {
         match kernel.apply(&ops) {
@@ -93,20 +94,36 @@ pub(super) fn repair(
     done
 }
 
+/// Takes out of the wish the ifbs that nothing goes through any more.
+fn drop_unused_ifbs(desired: &mut KernelState) {
+    let host = &mut desired.host;
+    let used: BTreeSet<&IfName> = host
+        .veths
+        .values()
+        .filter_map(|veth| veth.through.as_ref())
+        .collect();
+    host.ifbs.retain(|name, _| used.contains(name));
+}
+
 /// The marks of all links that are wished for.
 fn marks_of(desired: &KernelState) -> BTreeSet<Mark> {
     let veths = desired.host.veths.values().filter_map(|veth| veth.mark);
     let bridges = desired.host.bridges.values();
+    let ifbs = desired.host.ifbs.values().filter_map(|ifb| ifb.mark);
     veths
+        .chain(ifbs)
         .chain(bridges.filter_map(|bridge| bridge.mark))
         .collect()
 }
 
 fn link_of(op: &Op) -> Option<&IfName> {
     match op {
-        Op::CreateBridge { name, .. } | Op::SetLink { name, .. } | Op::DeleteLink { name, .. } => {
-            Some(name)
-        }
+        Op::CreateBridge { name, .. }
+        | Op::CreateIfb { name, .. }
+        | Op::SetBucket { name, .. }
+        | Op::Redirect { name, .. }
+        | Op::SetLink { name, .. }
+        | Op::DeleteLink { name, .. } => Some(name),
         Op::CreateVeth(veth) => Some(&veth.outside),
         Op::AddAddress {
             netns: None,
@@ -139,7 +156,9 @@ fn netns_of(op: &Op) -> Option<NetnsId> {
 fn depends(op: &Op, failed: &Op) -> bool {
     let same_sandbox = netns_of(failed).is_some_and(|netns| netns_of(op) == Some(netns));
     let same_link = link_of(failed).is_some_and(|link| {
-        link_of(op) == Some(link) || matches!(op, Op::CreateVeth(veth) if veth.bridge == *link)
+        link_of(op) == Some(link)
+            || matches!(op, Op::CreateVeth(veth) if veth.bridge == *link)
+            || matches!(op, Op::Redirect { to, .. } if to == link)
     });
     same_sandbox || same_link
 }

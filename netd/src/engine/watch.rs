@@ -28,6 +28,7 @@ const SILENT_ROUND: Duration = Duration::from_secs(1);
 struct Suspicion {
     links: bool,
     host: bool,
+    rates: bool,
     rules: bool,
     everything: bool,
 }
@@ -59,6 +60,7 @@ impl Engine {
     async fn look_into(&self, suspicion: Suspicion) -> Result<(), EngineError> {
         if suspicion.everything
             || (suspicion.links && !self.seems_right().await?)
+            || (suspicion.rates && !self.rates_seem_right().await?)
             || (suspicion.host
                 && !(self.routes_seem_right().await? && self.uplinks_seem_right().await?))
         {
@@ -182,6 +184,7 @@ fn note(engine: &Arc<Engine>, event: KernelEvent, suspicion: &mut Suspicion) {
         KernelEvent::LinkChanged(_) => suspicion.links = true,
         KernelEvent::RulesChanged(commits) => suspicion.rules |= !engine.rules.made(&commits),
         KernelEvent::HostChanged => suspicion.host = true,
+        KernelEvent::RatesChanged => suspicion.rates = true,
         KernelEvent::Overrun => suspicion.everything = true,
     }
 }

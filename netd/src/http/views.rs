@@ -289,6 +289,7 @@ pub(super) fn attachment(state: &State, endpoint: &Endpoint) -> Option<Attachmen
         link_local_addresses: link_local.collect(),
         gateways: gateways.collect(),
         aliases: endpoint.aliases.clone(),
+        rates: endpoint.rates,
         ports: match network.policy.internal {
             // A network that became internal keeps its ports for when it is open again.
             true => Vec::new(),

@@ -99,6 +99,7 @@ mod tests {
             ports,
             opened: Vec::new(),
             sysctls: Vec::new(),
+            rates: netd_model::Rates::default(),
             aliases: Vec::new(),
             gateway_priority: 0,
             routes: Vec::new(),

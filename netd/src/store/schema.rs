@@ -131,6 +131,9 @@ const MIGRATIONS: &[&str] = &[
      CREATE INDEX endpoint_of_network ON endpoint (network);
      CREATE UNIQUE INDEX endpoint_without_interface ON endpoint (container, network) WHERE interface IS NULL;
      ALTER TABLE reservation ADD COLUMN interface TEXT;",
+    // 9: an endpoint may have limits. They stand in its body, so no table changes; but a netd that does not know them would
+    // lift them without a word, and is kept from this store by its version.
+    "",
 ];
 
 /// The newest version that this program understands.
@@ -343,6 +346,35 @@ mod tests {
             .execute("DELETE FROM endpoint WHERE id = 'e'", [])
             .unwrap();
         assert_eq!([count("lease"), count("port")], [0, 0]);
+    }
+
+    #[test]
+    fn an_endpoint_of_the_eighth_version_has_no_limits() {
+        let mut store = Connection::open_in_memory().unwrap();
+        advance_to(&mut store, 8);
+        let id = "ab".repeat(32);
+        let body = format!(
+            r#"{{"id": "{id}", "network": "{id}", "container": "{id}", "rank": 0, "interface": null, "leases": [],
+                 "ports": [], "aliases": [], "gateway_priority": 0, "phase": "attached"}}"#
+        );
+        store
+            .execute_batch(
+                "INSERT INTO network VALUES ('n', 'n', '');
+                 INSERT INTO container VALUES ('c', 'c', '');",
+            )
+            .unwrap();
+        let put = "INSERT INTO endpoint VALUES ('e', 'n', 'c', NULL, ?1)";
+        store.execute(put, [&body]).unwrap();
+        assert_eq!(migrate(&mut store).unwrap(), None);
+        let version = "PRAGMA user_version";
+        let version: i64 = store.query_row(version, [], |row| row.get(0)).unwrap();
+        // What would lift limits without a word, since it knows none, does not open it any more.
+        assert!(version >= 9, "{version}");
+        let kept = "SELECT body FROM endpoint";
+        let kept: String = store.query_row(kept, [], |row| row.get(0)).unwrap();
+        let endpoint: netd_model::Endpoint = serde_json::from_str(&kept).unwrap();
+        assert!(endpoint.rates.is_unlimited());
+        assert_eq!(serde_json::to_value(&endpoint).unwrap().get("rates"), None);
     }
 
     /// A store as the version of that number had it.

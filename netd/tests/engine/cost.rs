@@ -9,6 +9,7 @@ use netd::engine::{Absent, NewContainer, Wish};
 use netd_model::{ContainerId, NetworkId, Op};
 
 use crate::bench::{Bench, process};
+use crate::steps::limited;
 
 /// What was done for one request.
 #[derive(Debug)]
@@ -78,6 +79,22 @@ fn an_attach_without_ports_is_one_piece_of_work() {
     assert_eq!(attach.threads.len(), 1, "{attach:?}");
     let own = format!("{:?}", std::thread::current().id());
     assert!(!attach.threads.contains(&own), "{attach:?}");
+}
+
+#[test]
+fn limits_are_four_steps_more_and_no_limits_none() {
+    let bench = Bench::new();
+    let (second, web) = ready(&bench);
+    let engine = bench.engine();
+    let attach = bill(&bench, |bench| {
+        bench.wait(engine.connect(second, web, limited())).unwrap();
+    });
+    assert_eq!(attach.commits, 2, "{attach:?}");
+    // A device that what it sends goes through, with a bucket; a bucket for what comes to it, and the way to that device.
+    assert_eq!(attach.steps.len(), 5 + 4, "{attach:?}");
+    assert_eq!(attach.threads.len(), 1, "{attach:?}");
+    let detach = bill(&bench, |bench| disconnect(bench, (second, web)));
+    assert_eq!((detach.commits, detach.steps.len()), (2, 2), "{detach:?}");
 }
 
 #[test]

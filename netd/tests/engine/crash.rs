@@ -222,6 +222,23 @@ fn link_local_addresses() {
 }
 
 #[test]
+fn limits() {
+    let script = [
+        Step::RunLimited("web", "n1"),
+        Step::ConnectLimited("n2", "web"),
+        Step::Disconnect("n1", "web"),
+        Step::Update(
+            "n2",
+            r#"{"options": {"com.docker.network.driver.mtu": "9000"}}"#,
+        ),
+        Step::End("web"),
+        Step::RunLimited("web", "n2"),
+        Step::Forget("web"),
+    ];
+    die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
+}
+
+#[test]
 fn allow_and_deny() {
     let script = [
         Step::Allow("n2", "n1"),

@@ -20,6 +20,7 @@ mod others;
 mod peace;
 mod plugin;
 mod random;
+mod rates;
 mod routes;
 mod scale;
 mod steps;

@@ -77,7 +77,7 @@ fn request(dice: &mut Dice) -> Step {
     let peer = dice.pick(&["10.200.0.0/16", "10.2.0.0/16", "192.168.9.0/24"]);
     let gateway = dice.pick(&["192.0.2.2", "192.0.2.3", "203.0.113.1"]);
     let interface = dice.pick(&["eth0", "net1", "net2"]);
-    match dice.below(46) {
+    match dice.below(49) {
         0..=3 => Step::Create(own, subnet),
         4 => dice.pick(&[&Step::Remove(own), &Step::Prune]).clone(),
         31..=33 => Step::Join(container, dice.pick(&["a", "b"])),
@@ -94,6 +94,8 @@ fn request(dice: &mut Dice) -> Step {
         35..=37 => Step::Route(peer, gateway, dice.pick(&["", own])),
         38 => Step::Unroute(peer),
         39..=40 => Step::Uplink(network, dice.pick(&["eth7", "eth8"])),
+        46..=47 => Step::RunLimited(container, own),
+        48 => Step::ConnectLimited(own, container),
         41 => Step::Unplug(network, dice.pick(&["eth7", "eth8"])),
         42..=44 => Step::ConnectBy(network, container, interface, ports.to_vec()),
         45 => Step::DisconnectBy(network, container, interface),

@@ -27,6 +27,10 @@ pub(crate) enum Step {
         Option<&'static str>,
         Vec<&'static str>,
     ),
+    /// Run a container on a network, limited in both directions.
+    RunLimited(&'static str, &'static str),
+    /// Connect a container to a network, limited in both directions.
+    ConnectLimited(&'static str, &'static str),
     /// Run a container in the namespace of another.
     Join(&'static str, &'static str),
     /// Run a container on a network again, in the namespace that others keep for it.
@@ -121,6 +125,18 @@ pub(crate) fn named(interface: &str, wish: Wish) -> Wish {
     Wish { options, ..wish }
 }
 
+/// A wish for limits in both directions.
+pub(crate) fn limited() -> Wish {
+    let rate = |bits| Some(netd_model::Rate::new(bits, None).unwrap());
+    Wish {
+        rates: netd_model::Rates {
+            inward: rate(10_000_000),
+            outward: rate(1_000_000),
+        },
+        ..Wish::default()
+    }
+}
+
 /// Does a step and says what the daemon said.
 pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
     let engine = bench.engine();
@@ -147,6 +163,14 @@ pub(crate) fn take(bench: &Bench, step: &Step) -> Result<(), EngineError> {
             Step::Run(name, on, address, ports) => {
                 let pid = bench.world.spawn_process();
                 start(bench, process(pid, name, on, wish(*address, ports)), pid).await
+            }
+            Step::RunLimited(name, on) => {
+                let pid = bench.world.spawn_process();
+                start(bench, process(pid, name, on, limited()), pid).await
+            }
+            Step::ConnectLimited(on, name) => {
+                let (on, who) = (network(on).await?, container(name).await?);
+                engine.connect(on, who, limited()).await.map(|_| ())
             }
             Step::Join(name, owner) => {
                 let owner = container(owner).await?;
@@ -311,8 +335,8 @@ pub(crate) fn story(bench: &Bench) -> BTreeMap<String, String> {
                 let key = format!("{} on {} by {inside}", container.name, network.name);
                 let link_local = &endpoint.link_local;
                 let text = format!(
-                    "{:?} {leases:?} {link_local:?} {ports:?}",
-                    endpoint.phase
+                    "{:?} {leases:?} {link_local:?} {ports:?} {}",
+                    endpoint.phase, endpoint.rates
                 );
                 story.insert(key, text);
             }

@@ -102,6 +102,12 @@ fn links(bench: &Bench) -> Vec<String> {
         }
         for endpoint in state.endpoints() {
             known.insert(Mark::endpoint(state.instance(), endpoint.id));
+            if endpoint.rates.outward.is_some() {
+                known.insert(Mark::ifb(state.instance(), endpoint.id));
+            }
+            if !has_its_limits(&seen, endpoint) {
+                complaints.push(format!("the limits are not those of {endpoint:?}"));
+            }
             let Some(container) = state.container(endpoint.container) else {
                 complaints.push(format!("{endpoint:?} has no container"));
                 continue;
@@ -112,13 +118,27 @@ fn links(bench: &Bench) -> Vec<String> {
         }
         let bridges = seen.host.bridges.iter().map(|(name, b)| (name, b.mark));
         let veths = seen.host.veths.iter().map(|(name, v)| (name, v.mark));
-        for (name, mark) in bridges.chain(veths) {
+        let ifbs = seen.host.ifbs.iter().map(|(name, ifb)| (name, ifb.mark));
+        for (name, mark) in bridges.chain(veths).chain(ifbs) {
             if mark.is_some_and(|mark| mark.is_of(state.instance()) && !known.contains(&mark)) {
                 complaints.push(format!("link {name} is nobody's"));
             }
         }
         complaints
     })
+}
+
+/// What holds back its traffic is what its record says, in both directions, and nothing does where it says nothing.
+fn has_its_limits(seen: &KernelState, endpoint: &netd_model::Endpoint) -> bool {
+    let outside = endpoint.interface.as_ref().map(|one| &one.outside);
+    let Some(veth) = outside.and_then(|outside| seen.host.veths.get(outside)) else {
+        return true;
+    };
+    let ifb = veth.through.as_ref().map(|name| seen.host.ifbs.get(name));
+    let ifb = ifb.map(|ifb| ifb.is_some_and(|ifb| ifb.up && ifb.bucket.is_some()));
+    let speed = |rate: netd_model::Rate| rate.bits_per_second() / 8;
+    let inward = veth.bucket.map(|bucket| bucket.bytes_per_second);
+    inward == endpoint.rates.inward.map(speed) && ifb == endpoint.rates.outward.map(|_| true)
 }
 
 fn has_its_link(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netd_api::{Alias, Mac, PoolRequest, PortRange, Protocol, PublishRequest};
+use netd_api::{Alias, Mac, PoolRequest, PortRange, Protocol, PublishRequest, Rate, Rates};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use super::ipam::ranges;
 use crate::cni::failure::Failure;
 use crate::handover::address;
 
-/// The capabilities that are served. Bandwidth is known so that it is refused with a sentence.
+/// The capabilities that are served.
 const KNOWN: &[&str] = &[
     "portMappings",
     "ips",
@@ -33,6 +33,8 @@ pub(super) struct Capabilities {
     pub(super) mac: Option<Mac>,
     /// Further names.
     pub(super) aliases: Aliases,
+    /// How fast its traffic may be.
+    pub(super) rates: Rates,
     /// Ports to publish.
     pub(super) ports: Vec<PublishRequest>,
     /// Resolver settings.
@@ -101,10 +103,10 @@ impl Capabilities {
         }
         let all: BTreeMap<String, Value> = fields("runtimeConfig", given, KNOWN)?;
         let at = |key: &str| all.get(key).filter(|value| !value.is_null());
-        if let Some(wish) = at("bandwidth") {
-            check_bandwidth(wish)?;
-        }
         let mut read = Self::default();
+        if let Some(value) = at("bandwidth") {
+            read.rates = rates(value)?;
+        }
         if let Some(value) = at("ips") {
             read.ips = addresses("runtimeConfig.ips", value)?;
         }
@@ -139,18 +141,28 @@ impl Capabilities {
     }
 }
 
-/// A limit of 0 is none; any other would be passed over.
-fn check_bandwidth(wish: &Value) -> Result<(), Failure> {
+/// Limits as the conventions have them: `ingress` is what comes to the container, all is counted in bits, and 0 is none.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Bandwidth {
+    ingress_rate: u64,
+    ingress_burst: u64,
+    egress_rate: u64,
+    egress_burst: u64,
+}
+
+fn rates(value: &Value) -> Result<Rates, Failure> {
+    let what = "runtimeConfig.bandwidth";
     let known = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"];
-    let limits: BTreeMap<String, Value> = fields("runtimeConfig.bandwidth", wish, &known)?;
-    match limits.values().all(|limit| *limit == 0) {
-        true => Ok(()),
-        false => Err(Failure::unsupported(
-            "runtimeConfig.bandwidth",
-            wish,
-            "netd shapes no traffic; put the plugin bandwidth behind netd-cni in the list, with this capability",
-        )),
-    }
+    let given: Bandwidth = fields(what, value, &known)?;
+    let limit = |key: &str, rate: u64, burst_bits: u64| {
+        Rate::given(Some(rate), Some(burst_bits.div_ceil(8)))
+            .map_err(|error| Failure::config(format!("{what}: {key} of {value}: {error}")))
+    };
+    Ok(Rates {
+        inward: limit("ingress", given.ingress_rate, given.ingress_burst)?,
+        outward: limit("egress", given.egress_rate, given.egress_burst)?,
+    })
 }
 
 fn port(mapping: &Value) -> Result<PublishRequest, Failure> {

@@ -78,7 +78,7 @@ fn capabilities_go_before_args() {
             ],
             "dns": { "servers": ["192.0.2.53"], "searches": ["corp.example"], "options": ["rotate"] },
             "aliases": { "app": ["www"], "other": ["x"] },
-            "bandwidth": { "ingressRate": 0 },
+            "bandwidth": { "ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 1_000_000, "egressBurst": 0 },
         },
     }));
     let config = config.unwrap();
@@ -95,6 +95,10 @@ fn capabilities_go_before_args() {
         ports,
         [("tcp", None), ("udp", Some("127.0.0.1".parse().unwrap()))]
     );
+    assert_eq!(config.rates.to_string(), "in 8mbit, out 1mbit");
+    let burst = |rate: Option<netd_api::Rate>| rate.unwrap().burst_bytes();
+    assert_eq!(burst(config.rates.inward), 100_000, "bits in, bytes out");
+    assert_eq!(burst(config.rates.outward), 16 * 1024, "netd's own");
     assert_eq!(config.aliases, ["www".parse().unwrap()]);
     assert_eq!(config.labels["team"], "red");
     assert_eq!(config.dns.settings().search, ["corp.example"]);
@@ -214,9 +218,34 @@ fn what_is_not_understood_is_refused_by_its_key() {
             "dns",
         ),
         (
-            json!({ "network": "a", "runtimeConfig": { "bandwidth": { "egressRate": 1000 } } }),
+            json!({ "network": "a", "bandwidth": { "egressRate": 1000 } }),
             Code::Unsupported,
             "bandwidth",
+        ),
+        (
+            json!({ "network": "a", "runtimeConfig": { "bandwidth": { "egressRate": 999 } } }),
+            Code::Config,
+            "egress of {\"egressRate\":999}: a rate of 999 bits per second cannot be kept",
+        ),
+        (
+            json!({ "network": "a", "runtimeConfig": { "bandwidth": { "ingressBurst": 8000 } } }),
+            Code::Config,
+            "a burst of 1000 bytes without a rate",
+        ),
+        (
+            json!({ "network": "a", "runtimeConfig": { "bandwidth": { "ingressRate": 8000, "ingressBurst": 34_359_738_368_u64 } } }),
+            Code::Config,
+            "too large",
+        ),
+        (
+            json!({ "network": "a", "runtimeConfig": { "bandwidth": { "ingressRate": -1 } } }),
+            Code::Config,
+            "bandwidth",
+        ),
+        (
+            json!({ "network": "a", "runtimeConfig": { "bandwidth": { "rate": 1 } } }),
+            Code::Unsupported,
+            "bandwidth.rate",
         ),
         (
             json!({ "network": "a", "runtimeConfig": { "portMappings": [{ "hostPort": 0, "containerPort": 80 }] } }),

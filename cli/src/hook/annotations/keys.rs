@@ -9,7 +9,7 @@ use crate::likeness;
 pub(in crate::hook) const PREFIX: &str = "org.netd.";
 
 /// The keys behind the prefix, each with what it means, for people.
-pub(in crate::hook) const KEYS: [(&str, &str); 11] = [
+pub(in crate::hook) const KEYS: [(&str, &str); 15] = [
     (
         "network",
         "networks to be on, by name or id; the first has eth0",
@@ -21,6 +21,16 @@ pub(in crate::hook) const KEYS: [(&str, &str); 11] = [
         "ports",
         "ports to publish, as `docker run -p` has them, with blanks between",
     ),
+    (
+        "rate-in",
+        "how fast traffic to it may be, as tc(8) has it: 10mbit",
+    ),
+    ("rate-out", "how fast traffic from it may be"),
+    (
+        "burst-in",
+        "how much may come to it at once after a pause: 64kb",
+    ),
+    ("burst-out", "how much it may send at once after a pause"),
     ("dns", "resolvers that questions are forwarded to"),
     ("dns-search", "domains to search"),
     ("dns-opts", "options of resolv.conf(5), such as ndots:2"),
@@ -33,7 +43,16 @@ pub(in crate::hook) const KEYS: [(&str, &str); 11] = [
 ];
 
 /// Keys that may be said of a network, by its name behind a further dot.
-const OF_A_NETWORK: [&str; 4] = ["ip", "mac", "aliases", "ports"];
+const OF_A_NETWORK: [&str; 8] = [
+    "ip",
+    "mac",
+    "aliases",
+    "ports",
+    "rate-in",
+    "rate-out",
+    "burst-in",
+    "burst-out",
+];
 
 /// Values by key, and by the network that they are said of.
 pub(super) type Given<'a> = BTreeMap<(&'a str, Option<&'a str>), &'a str>;

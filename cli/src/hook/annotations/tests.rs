@@ -18,6 +18,9 @@ fn all_of_it_is_read() {
         ("org.netd.aliases", "sql db"),
         ("org.netd.aliases.back", "deep"),
         ("org.netd.ports", "8080:80 8443:443/tcp,from=10.0.0.0/8"),
+        ("org.netd.rate-in", "10mbit"),
+        ("org.netd.burst-in", "64kb"),
+        ("org.netd.rate-out.back", "1mbit"),
         ("org.netd.dns", "192.0.2.53"),
         ("org.netd.dns-search", "corp.example"),
         ("org.netd.dns-opts", "ndots:2 rotate"),
@@ -33,6 +36,9 @@ fn all_of_it_is_read() {
     assert_eq!((&app.network[..], &app.ips[..]), ("app", &ips[..]));
     assert_eq!(app.mac, Some("02:00:00:00:00:09".parse().unwrap()));
     assert_eq!(app.ports.len(), 2);
+    assert_eq!(app.rates.inward.unwrap().burst_bytes(), 64 * 1024);
+    let rates = [app, back].map(|place| place.rates.to_string());
+    assert_eq!(rates, ["in 10mbit", "out 1mbit"]);
     let aliases = |place: &Place| {
         place
             .aliases

@@ -3,6 +3,7 @@
 mod container;
 mod network;
 mod pair;
+mod rates;
 mod route;
 mod start;
 mod update;

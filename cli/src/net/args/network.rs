@@ -8,6 +8,7 @@ use netd_api::{Alias, ContainerName, IfName, LinkLocal, Mac, NetworkName, Publis
 use crate::net::complete;
 use crate::net::filter::{self, Filter};
 
+use super::rates::RateArgs;
 use super::values::{key_value, named_address, word};
 
 /// Create a network and print its id
@@ -174,6 +175,7 @@ Examples:
   net connect --ip 172.28.5.9 --alias db lab web
   net connect -p 8080:80 lab web
   net connect --interface net1 lab web            once more, with an address of its own, if it is there already
+  net connect --rate-in 10mbit --rate-out 1mbit --burst-out 32kb lab web
   net connect lab pid:4711                        the namespace of a process, of whatever runtime
   net connect --name blue lab /run/netns/blue     a namespace made by `ip netns add blue`
   net connect lab blue                            the same, named after its file")]
@@ -196,6 +198,8 @@ pub(in crate::net) struct ConnectArgs {
     /// What to call the interface; another name than it has there puts the container on the network once more
     #[arg(long, value_name = "NAME")]
     pub(in crate::net) interface: Option<IfName>,
+    #[command(flatten)]
+    pub(in crate::net) rates: RateArgs,
     /// A further name on this network
     #[arg(long, value_name = "NAME")]
     pub(in crate::net) alias: Vec<Alias>,

@@ -9,6 +9,7 @@ use netd_api::{Alias, ContainerName, Hostname, LinkLocal, Mac, PublishRequest};
 
 use crate::net::complete;
 
+use super::rates::RateArgs;
 use super::values::{exposed, key_value, network_mode, word};
 
 /// Run a program of this host in a network namespace of its own
@@ -24,6 +25,7 @@ Examples:
   net run -- ip addr                                      on the default network
   net run --network lab --name db --ip 172.28.5.9 -- redis-server
   net run -d --name web -p 8080:80 -- busybox httpd -f -p 80
+  net run --rate-in 10mbit --rate-out 1mbit -- iperf3 -s
   net run --network container:web -- ss -ltn              inside web's namespace
   net run --network none -- bash                          nothing but lo
   net run --network host -- curl http://web.example       the host's interfaces"
@@ -56,6 +58,8 @@ pub(in crate::net) struct RunArgs {
     /// An option of the interface: com.docker.network.endpoint.ifname=NAME, or .sysctls=net.ipv4.conf.IFNAME.KEY=NUMBER,...
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(in crate::net) driver_opt: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(in crate::net) rates: RateArgs,
     /// A resolver to ask instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::net) dns: Vec<IpAddr>,

@@ -10,7 +10,7 @@ use nix::libc;
 use super::super::links::Link;
 use super::super::sandboxes::Pin;
 use super::super::session::{Session, errno};
-use super::super::{addresses, links, reaper, refused, unused_name};
+use super::super::{addresses, ifbs, links, reaper, refused, unused_name};
 use super::Application;
 use crate::KernelError;
 
@@ -100,6 +100,11 @@ impl Application<'_> {
                     answer?;
                 }
                 lay_down(session, link.index)?;
+                Ok(true)
+            }
+            "ifb" => {
+                // What is still sent there is lost, rather than held back no more.
+                session.request(ifbs::set_down(link.index), 0)?;
                 Ok(true)
             }
             _ => Ok(false),

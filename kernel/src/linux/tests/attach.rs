@@ -19,6 +19,8 @@ fn wish(netns: NetnsId) -> KernelState {
         isolated: true,
         mtu_bytes: 1400,
         up: true,
+        bucket: None,
+        through: None,
         peer: Some(netns),
         peer_name: Some(name("eth0")),
     };
@@ -68,6 +70,7 @@ fn wish(netns: NetnsId) -> KernelState {
     };
     KernelState {
         host: HostState {
+            ifbs: Default::default(),
             bridges: [(name("br0"), bridge)].into(),
             veths: [(name("veth1"), veth)].into(),
             uplinks: Default::default(),

@@ -60,7 +60,9 @@ impl EngineError {
                 ErrorCode::NamespaceUnusable
             }
             Self::Kernel(
-                KernelError::NoSuchParameter { .. } | KernelError::ParameterRefused { .. },
+                KernelError::NoSuchParameter { .. }
+                | KernelError::ParameterRefused { .. }
+                | KernelError::NoRates { .. },
             ) => ErrorCode::InvalidRequest,
             Self::Closed(_) => ErrorCode::ShuttingDown,
             Self::WillNotEnd(_)

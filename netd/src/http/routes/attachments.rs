@@ -28,6 +28,7 @@ pub(super) async fn attach(
             ips: request.ips,
             mac: request.mac,
             aliases: request.aliases,
+            rates: request.rates,
             ports: checked(request.ports)?,
             routes: request.routes,
             ..Wish::default()

@@ -78,6 +78,7 @@ pub(super) fn new_container(request: ContainerRequest) -> Result<NewContainer, R
             link_local: request.link_local_ips,
             mac: request.mac,
             aliases: request.aliases,
+            rates: request.rates,
             ports,
             options: endpoint_options(&request.driver_options)?,
             gateway_priority: 0,

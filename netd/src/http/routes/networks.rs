@@ -131,6 +131,7 @@ pub(super) async fn connect(
         link_local: request.link_local_ips,
         mac: request.mac,
         aliases: request.aliases,
+        rates: request.rates,
         ports: checked(request.ports)?,
         options,
         gateway_priority: request.gateway_priority,

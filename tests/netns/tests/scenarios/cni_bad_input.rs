@@ -262,7 +262,7 @@ fn cni_what_cannot_be_is_refused_with_its_name_and_leaves_nothing() {
             described(
                 json!({ "ipam": {}, "runtimeConfig": { "bandwidth": { "ingressRate": 1 } } }),
             ),
-            2,
+            7,
             "bandwidth",
         ),
         (

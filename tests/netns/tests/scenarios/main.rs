@@ -82,6 +82,8 @@ mod crash;
 
 mod bad_requests;
 
+mod bandwidth;
+
 mod bad_surroundings;
 
 mod obstacles;

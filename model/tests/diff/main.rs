@@ -6,6 +6,8 @@
     reason = "a test that cannot make its values shall fail"
 )]
 
+mod rates;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use netd_model::desired::{
@@ -53,6 +55,8 @@ fn wish() -> KernelState {
         isolated: false,
         mtu_bytes: 1450,
         up: true,
+        bucket: None,
+        through: None,
         peer: Some(SANDBOX),
         peer_name: Some(name("eth0")),
     };
@@ -110,6 +114,9 @@ fn words(ops: &[Op]) -> Vec<String> {
         Op::WriteSysctl { key, .. } => format!("write {}", key.path()),
         Op::CreateBridge { name, .. } => format!("bridge {name}"),
         Op::CreateVeth(veth) => format!("veth {}", veth.outside),
+        Op::CreateIfb { name, .. } => format!("ifb {name}"),
+        Op::SetBucket { name, .. } => format!("bucket {name}"),
+        Op::Redirect { name, to } => format!("{name} through {to}"),
         Op::SetLink { name, .. } => format!("set {name}"),
         Op::SetInterface { name, .. } => format!("set inside {name}"),
         Op::AddAddress { interface, .. } => format!("address {interface}"),
