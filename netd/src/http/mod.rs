@@ -163,6 +163,11 @@ fn owner(group: Option<&str>) -> Result<Option<Gid>, ListenError> {
     }
 }
 
+/// Marks an answer that goes on for as long as something happens. A client that went away is noticed with the next piece
+/// only, since it may have said no more than that it asks nothing else (`half_close`).
+#[derive(Clone, Copy, Debug)]
+struct Endless;
+
 /// Serves until told to end; then lets the requests that are being served finish, within bounds.
 pub async fn serve(listener: UnixListener, engine: Arc<Engine>, end: watch::Receiver<bool>) {
     let router = routes::router(engine, end.clone());
@@ -218,7 +223,11 @@ async fn converse(
         let answer = router.clone().oneshot(request).instrument(span);
         async move {
             let answer = answer.await?;
-            // Held until the last piece of the answer is taken: an event stream is an answer as long as it flows.
+            let answering = match answer.extensions().get::<Endless>() {
+                Some(Endless) => answering.endless(),
+                None => answering,
+            };
+            // Held until the last piece of the answer is taken.
             let held = move |frame| {
                 let _ = &answering;
                 frame

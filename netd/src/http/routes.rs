@@ -13,13 +13,13 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use futures::StreamExt;
 use netd_api::{ErrorCode, PREFIX, Status, Version};
 use tokio::sync::broadcast::error::RecvError;
@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::body::Refusal;
-use super::docker;
+use super::{Endless, docker};
 use crate::engine::{Engine, EngineError};
 
 type Answer<T> = Result<axum::Json<T>, Refusal>;
@@ -151,6 +151,7 @@ const LINES_OF_JSON: &str = "application/x-ndjson";
 
 impl IntoResponse for EventStream {
     fn into_response(self) -> Response {
-        ([(CONTENT_TYPE, LINES_OF_JSON)], self.0).into_response()
+        let parts = (Extension(Endless), [(CONTENT_TYPE, LINES_OF_JSON)]);
+        (parts, self.0).into_response()
     }
 }

@@ -1,7 +1,8 @@
 //! Who may stay connected: a bounded number, of whom the longest idle leaves when somebody new comes.
 //!
 //! So a client that opens connections and says nothing, or one byte in a minute, keeps nobody out; one whose request is
-//! being answered is never sent away. Knows no HTTP.
+//! being answered is never sent away. Who only listens to events, or is gone and was told nothing since, leaves when nobody
+//! is idle. Knows no HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +29,18 @@ struct Taken {
 #[derive(Debug, Default)]
 struct Guest {
     answering: AtomicUsize,
+    listening: AtomicUsize,
     leave: Notify,
+}
+
+impl Guest {
+    fn is_answered(&self) -> bool {
+        self.answering.load(Ordering::Acquire) != 0
+    }
+
+    fn listens(&self) -> bool {
+        self.listening.load(Ordering::Acquire) != 0
+    }
 }
 
 impl Seats {
@@ -45,7 +57,7 @@ impl Seats {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place, as soon as there is one; asks the eldest idle guest to leave if all are taken.
+    /// A place, as soon as there is one; asks the eldest idle guest to leave if all are taken, or else the eldest that listens.
     pub(super) async fn take(self: &Arc<Self>) -> Seat {
         loop {
             // Listened to before looking, so that no change is missed in between.
@@ -60,8 +72,10 @@ impl Seats {
     fn try_take(self: &Arc<Self>) -> Option<Seat> {
         let mut taken = self.taken();
         if taken.guests.len() >= self.limit {
-            let idle = |guest: &&Arc<Guest>| guest.answering.load(Ordering::Acquire) == 0;
-            if let Some(guest) = taken.guests.values().find(idle) {
+            let guests = taken.guests.values();
+            let mut spare = guests.filter(|guest| !guest.is_answered());
+            let eldest = spare.clone().find(|guest| !guest.listens());
+            if let Some(guest) = eldest.or_else(|| spare.next()) {
                 guest.leave.notify_one();
             }
             return None;
@@ -94,6 +108,7 @@ impl Seat {
         Answering {
             guest: Arc::clone(&self.guest),
             seats: Arc::clone(&self.seats),
+            kind: Kind::Bounded,
         }
     }
 
@@ -101,7 +116,7 @@ impl Seat {
     pub(super) async fn asked_to_leave(&self) {
         loop {
             self.guest.leave.notified().await;
-            if self.guest.answering.load(Ordering::Acquire) == 0 {
+            if !self.guest.is_answered() {
                 return;
             }
         }
@@ -120,11 +135,35 @@ impl Drop for Seat {
 pub(super) struct Answering {
     guest: Arc<Guest>,
     seats: Arc<Seats>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// The answer has an end.
+    Bounded,
+    /// It goes on for as long as something happens.
+    Endless,
+}
+
+impl Answering {
+    /// Notes that the answer has no end.
+    pub(super) fn endless(mut self) -> Self {
+        self.guest.listening.fetch_add(1, Ordering::AcqRel);
+        self.guest.answering.fetch_sub(1, Ordering::AcqRel);
+        self.kind = Kind::Endless;
+        self.seats.changed.notify_one();
+        self
+    }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.guest.answering.fetch_sub(1, Ordering::AcqRel);
+        let count = match self.kind {
+            Kind::Bounded => &self.guest.answering,
+            Kind::Endless => &self.guest.listening,
+        };
+        count.fetch_sub(1, Ordering::AcqRel);
         self.seats.changed.notify_one();
     }
 }
@@ -175,5 +214,27 @@ mod tests {
         soon(only.asked_to_leave()).await.expect("it is idle now");
         drop(only);
         assert!(soon(next).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_only_listens_leaves_when_nobody_is_idle() {
+        let seats = Seats::new(2);
+        let (first, second) = (seats.take().await, seats.take().await);
+        let listening = first.answer().endless();
+        let next = || {
+            let seats = Arc::clone(&seats);
+            tokio::spawn(async move { seats.take().await })
+        };
+        let third = next();
+        soon(second.asked_to_leave()).await.expect("it is idle");
+        assert!(soon(first.asked_to_leave()).await.is_none(), "it listens");
+        drop(second);
+        let third = soon(third).await.expect("a place is free").unwrap();
+        let answering = third.answer();
+        let fourth = next();
+        soon(first.asked_to_leave()).await.expect("nobody is idle");
+        drop((listening, first));
+        assert!(soon(fourth).await.is_some());
+        drop((answering, third));
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{pending, ready};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
@@ -18,6 +19,7 @@ use super::given::Parameters;
 use super::moment;
 use super::problem::Problem;
 use super::wire::event::{Actor, Event};
+use crate::http::Endless;
 use crate::http::routes::App;
 
 /// Conditions on events.
@@ -63,6 +65,7 @@ pub(super) async fn events(
         .chain(coming(listener).take_until(over))
         .filter_map(move |event| ready(line(event, &filters)));
     Ok((
+        Extension(Endless),
         [(CONTENT_TYPE, "application/json")],
         Body::from_stream(lines.map(Ok::<_, Infallible>)),
     )

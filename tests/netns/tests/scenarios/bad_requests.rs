@@ -253,6 +253,19 @@ fn connections_that_say_nothing_keep_nobody_out() {
 }
 
 #[test]
+fn who_listens_to_events_keeps_nobody_out_whether_there_or_gone() {
+    let lab = Lab::new();
+    for path in ["/events", "/netd/v1/events"] {
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let listening: Vec<_> = (0..600).map(|_| connect(&lab, ask.as_bytes())).collect();
+        assert!(lab.h1.net(&["ls"]).ok().took < Duration::from_secs(5));
+        // The daemon has told them nothing since.
+        drop(listening);
+        assert!(lab.h1.net(&["ls"]).ok().took < Duration::from_secs(5));
+    }
+}
+
+#[test]
 fn no_word_of_a_request_makes_a_line_in_resolv_conf() {
     let lab = Lab::new();
     for flag in ["--dns-search", "--dns-opt"] {
