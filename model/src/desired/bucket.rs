@@ -14,7 +14,7 @@ pub struct Bucket {
     pub queue_bytes: u32,
 }
 
-/// What waits for a bucket does so for no longer than this part of a second, once the bucket is empty: 50 ms.
+/// Besides what the bucket holds, as much may wait as passes within this part of a second, 50 ms: what tc(8) calls the latency.
 const WAITS_PER_SECOND: u64 = 20;
 
 impl Bucket {
