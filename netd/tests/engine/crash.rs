@@ -226,6 +226,14 @@ fn limits() {
     let script = [
         Step::RunLimited("web", "n1"),
         Step::ConnectLimited("n2", "web"),
+        Step::Forget("web"),
+    ];
+    die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
+}
+
+#[test]
+fn limits_of_what_changes_and_returns() {
+    let script = [
         Step::Disconnect("n1", "web"),
         Step::Update(
             "n2",
@@ -233,9 +241,10 @@ fn limits() {
         ),
         Step::End("web"),
         Step::RunLimited("web", "n2"),
-        Step::Forget("web"),
     ];
-    die_everywhere(&[N1, N2], &script, Killing::AtItsStartToo);
+    let both = Step::ConnectLimited("n2", "web");
+    let before = [N1, N2, Step::RunLimited("web", "n1"), both];
+    die_everywhere(&before, &script, Killing::Once);
 }
 
 #[test]
