@@ -128,6 +128,7 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use netd_model::ContainerId;
     use proptest::prelude::*;
 
     use super::*;
@@ -136,6 +137,7 @@ mod tests {
         let addresses = vec!["10.0.0.1".parse().unwrap()];
         let entries = vec![HostEntry {
             endpoint: EndpointId::from_bytes([1; 32]),
+            container: ContainerId::from_bytes([1; 32]),
             names: names.to_vec(),
             addresses,
         }];
@@ -197,6 +199,7 @@ mod tests {
         let address = "10.0.0.2".parse().unwrap();
         let entry = HostEntry {
             endpoint: EndpointId::from_bytes([2; 32]),
+            container: ContainerId::from_bytes([2; 32]),
             names: vec!["web.net1".to_owned()],
             addresses: vec![address],
         };

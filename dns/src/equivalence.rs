@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::{RData, Record};
-use netd_model::{EndpointId, NetworkId};
+use netd_model::{ContainerId, EndpointId, NetworkId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -21,6 +21,7 @@ const NETWORK: NetworkId = NetworkId::from_bytes([1; 32]);
 static NAMES: LazyLock<Directory> = LazyLock::new(|| {
     let host = |number: u8, name: &str, addresses: &[&str]| HostEntry {
         endpoint: EndpointId::from_bytes([number; 32]),
+        container: ContainerId::from_bytes([number; 32]),
         names: vec![name.to_owned()],
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
     };

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use netd_model::{EndpointId, NetworkName};
+use netd_model::{ContainerId, EndpointId, NetworkName};
 
 use crate::name;
 use crate::shards::Shards;
@@ -25,6 +25,8 @@ pub struct NetworkZone {
 pub struct HostEntry {
     /// By which it is found when it goes.
     pub endpoint: EndpointId,
+    /// Whose presence it is: one container may be there several times.
+    pub container: ContainerId,
     /// Container name, short id, hostname, aliases. The first one is what a reverse lookup answers. What DNS cannot
     /// ask for (an empty label, or more than 63 bytes between dots) is left out.
     pub names: Vec<String>,
@@ -37,6 +39,8 @@ pub struct HostEntry {
 pub(crate) struct Holders {
     pub(crate) v4: Vec<Ipv4Addr>,
     pub(crate) v6: Vec<Ipv6Addr>,
+    /// Who they are, in the order in which they came.
+    who: Vec<(EndpointId, ContainerId)>,
     /// A turn for each family: resolver libraries ask for both at a time, and with two holders and one turn for both
     /// families each would begin with the same holder for ever.
     v4_turn: AtomicUsize,
@@ -44,6 +48,29 @@ pub(crate) struct Holders {
 }
 
 impl Holders {
+    fn join(&mut self, entry: &HostEntry) {
+        let one = (entry.endpoint, entry.container);
+        if !self.who.contains(&one) {
+            self.who.push(one);
+        }
+        let addresses = entry.addresses.iter();
+        addresses.for_each(|address| self.add(*address));
+    }
+
+    fn leave(&mut self, entry: &HostEntry) {
+        self.who.retain(|(one, _)| *one != entry.endpoint);
+        let addresses = entry.addresses.iter();
+        addresses.for_each(|address| self.drop(*address));
+    }
+
+    /// Whether there are several who may share the work. One container that is there several times is best asked where it
+    /// was first.
+    fn are_several(&self) -> bool {
+        let mut containers = self.who.iter().map(|(_, container)| container);
+        let first = containers.next();
+        containers.any(|other| Some(other) != first)
+    }
+
     fn add(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(v4) if !self.v4.contains(&v4) => self.v4.push(v4),
@@ -65,6 +92,7 @@ impl Holders {
         Self {
             v4: self.v4.clone(),
             v6: self.v6.clone(),
+            who: self.who.clone(),
             v4_turn: turn(&self.v4_turn),
             v6_turn: turn(&self.v6_turn),
         }
@@ -72,22 +100,28 @@ impl Holders {
 
     /// The IPv4 addresses for one answer.
     pub(crate) fn next_v4(&self) -> impl Iterator<Item = Ipv4Addr> {
-        rotated(&self.v4, &self.v4_turn)
+        rotated(&self.v4, self.turn(&self.v4_turn, self.v4.len()))
     }
 
     /// The IPv6 addresses for one answer.
     pub(crate) fn next_v6(&self) -> impl Iterator<Item = Ipv6Addr> {
-        rotated(&self.v6, &self.v6_turn)
+        rotated(&self.v6, self.turn(&self.v6_turn, self.v6.len()))
+    }
+
+    /// Which of `count` addresses begins this answer.
+    fn turn(&self, turn: &AtomicUsize, count: usize) -> usize {
+        match count {
+            // Most names: no write to memory that other cores read.
+            0 | 1 => 0,
+            _ if !self.are_several() => 0,
+            _ => turn.fetch_add(1, Ordering::Relaxed) % count,
+        }
     }
 }
 
-/// All of `list`, each time beginning one further, so that clients which take the first one spread over all.
-fn rotated<T: Copy>(list: &[T], turn: &AtomicUsize) -> impl Iterator<Item = T> {
-    let start = match list.len() {
-        // Most names: no write to memory that other cores read.
-        0 | 1 => 0,
-        count => turn.fetch_add(1, Ordering::Relaxed) % count,
-    };
+/// All of `list`, beginning at `start`: of several holders each time one further, so that clients which take the first
+/// one spread over all.
+fn rotated<T: Copy>(list: &[T], start: usize) -> impl Iterator<Item = T> {
     let (back, front) = list.split_at(start);
     front.iter().chain(back).copied()
 }
@@ -134,10 +168,7 @@ impl Zone {
                 .names
                 .get(&*key)
                 .map_or_else(Holders::default, |there| there.copy());
-            entry
-                .addresses
-                .iter()
-                .for_each(|address| holders.add(*address));
+            holders.join(entry);
             self.names.insert(key.into(), Arc::new(holders));
         }
         self.entries.insert(entry.endpoint, Arc::new(entry.clone()));
@@ -156,10 +187,7 @@ impl Zone {
                 continue;
             };
             let mut holders = there.copy();
-            entry
-                .addresses
-                .iter()
-                .for_each(|address| holders.drop(*address));
+            holders.leave(&entry);
             if holders.v4.is_empty() && holders.v6.is_empty() {
                 self.names.remove(&*key);
             } else {
@@ -206,8 +234,12 @@ mod tests {
     #[test]
     fn two_families_asked_together_both_go_round() {
         let mut holders = Holders::default();
-        for address in ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2", "fd00::2"] {
-            holders.add(address.parse().unwrap());
+        for number in 1..=2 {
+            let mut entry = entry(number, &[]);
+            entry
+                .addresses
+                .push(format!("fd00::{number}").parse().unwrap());
+            holders.join(&entry);
         }
         let pairs: Vec<_> = (0..3)
             .map(|_| (holders.next_v4().next(), holders.next_v6().next()))
@@ -222,6 +254,38 @@ mod tests {
     }
 
     #[test]
+    fn one_container_that_is_there_twice_has_its_addresses_in_one_order() {
+        let mut zone = Zone::compile(&NetworkZone {
+            name: "net1".parse().unwrap(),
+            entries: vec![entry(2, &["web"])],
+        });
+        let second = HostEntry {
+            container: ContainerId::from_bytes([2; 32]),
+            ..entry(1, &["web"])
+        };
+        zone.put(&second);
+        let answers = |zone: &Zone| -> Vec<Vec<Ipv4Addr>> {
+            let holders = zone.holders(b"\x03web").unwrap();
+            (0..3).map(|_| holders.next_v4().collect()).collect()
+        };
+        let [one, two, three] = [1, 2, 3].map(|last| Ipv4Addr::new(10, 0, 0, last));
+        assert_eq!(answers(&zone), [[two, one], [two, one], [two, one]]);
+        for address in [one, two] {
+            assert_eq!(
+                zone.pointer(address.into()),
+                Some(&b"\x03web\x04net1\0"[..])
+            );
+        }
+        // With another container they take turns.
+        zone.put(&entry(3, &["web"]));
+        let firsts: Vec<_> = answers(&zone).iter().map(|answer| answer[0]).collect();
+        assert_eq!(firsts, [two, one, three]);
+        zone.remove(entry(3, &[]).endpoint);
+        zone.remove(entry(2, &[]).endpoint);
+        assert_eq!(answers(&zone), [[one], [one], [one]]);
+    }
+
+    #[test]
     fn a_pointer_that_would_be_too_long_lacks_its_network() {
         let label = "x".repeat(60);
         let long = [label.as_str(); 3].join(".");
@@ -229,6 +293,7 @@ mod tests {
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let entry = HostEntry {
             endpoint: EndpointId::from_bytes([1; 32]),
+            container: ContainerId::from_bytes([1; 32]),
             names: vec![long.clone()],
             addresses: vec![address],
         };
@@ -244,6 +309,7 @@ mod tests {
     fn entry(number: u8, names: &[&str]) -> HostEntry {
         HostEntry {
             endpoint: EndpointId::from_bytes([number; 32]),
+            container: ContainerId::from_bytes([number; 32]),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             addresses: vec![IpAddr::from([10, 0, 0, number])],
         }

@@ -10,7 +10,7 @@ use netd_dns::{
     Directory, Forwarding, HostEntry, NetworkZone, Resolver, ResolverOptions, Stats, Upstreams,
     View,
 };
-use netd_model::{EndpointId, NetnsId, NetworkId};
+use netd_model::{ContainerId, EndpointId, NetnsId, NetworkId};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::timeout;
 
@@ -75,6 +75,7 @@ pub(crate) fn host(names: &[&str], addresses: &[&str]) -> HostEntry {
         .for_each(|(to, from)| *to = from);
     HostEntry {
         endpoint: EndpointId::from_bytes(id),
+        container: ContainerId::from_bytes(id),
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         addresses: addresses
             .iter()

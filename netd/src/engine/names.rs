@@ -253,6 +253,7 @@ fn entry(state: &State, endpoint: &Endpoint) -> Option<HostEntry> {
     names.extend(endpoint.aliases.iter().map(ToString::to_string));
     Some(HostEntry {
         endpoint: endpoint.id,
+        container: container.id,
         names,
         addresses: endpoint.leases.iter().map(|lease| lease.address).collect(),
     })

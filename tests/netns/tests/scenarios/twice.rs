@@ -43,7 +43,17 @@ fn page_of(lab: &Lab, netns: &str, address: &str) -> Background {
     server
 }
 
-/// What a namespace believes to be the Ethernet address of a neighbour, asked anew.
+/// What a namespace believes to be the Ethernet address of a neighbour.
+fn known(lab: &Lab, netns: &str, address: &str) -> String {
+    let line = ["ip", "-j", "neigh", "show", address];
+    let shown = lab.h1.in_netns(netns, &line).ok();
+    shown.json()[0]["lladdr"]
+        .as_str()
+        .or_fail("lladdr")
+        .to_owned()
+}
+
+/// The same, asked anew.
 fn neighbour(lab: &Lab, netns: &str, address: &str) -> String {
     let _ = lab
         .h1
@@ -53,14 +63,7 @@ fn neighbour(lab: &Lab, netns: &str, address: &str) -> String {
         .h1
         .in_netns(netns, &["ping", "-c1", "-W2", address])
         .ok();
-    let shown = lab
-        .h1
-        .in_netns(netns, &["ip", "-j", "neigh", "show", address])
-        .ok();
-    shown.json()[0]["lladdr"]
-        .as_str()
-        .or_fail("lladdr")
-        .to_owned()
+    known(lab, netns, address)
 }
 
 fn mac(lab: &Lab, netns: &str, interface: &str) -> String {
@@ -78,9 +81,7 @@ fn mac(lab: &Lab, netns: &str, interface: &str) -> String {
 fn names(lab: &Lab, netns: &str, question: &[&str]) -> Vec<String> {
     let line = [&["dig", "+short", "@127.0.0.11"], question].concat();
     let ran = lab.h1.in_netns(netns, &line).ok();
-    let mut lines: Vec<String> = ran.text().lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
+    ran.text().lines().map(str::to_owned).collect()
 }
 
 fn pings(lab: &Lab, from: &str, to: &str) -> Ran {
@@ -154,8 +155,20 @@ fn twice_by_cni_each_address_answers_and_goes_by_itself() {
                 "{address}"
             );
         }
+        // Who is asked by an address learns from that as well.
+        for netns in ["pod", "peer"] {
+            let _ = lab
+                .h1
+                .in_netns(netns, &["ip", "neigh", "flush", "all"])
+                .ok();
+        }
+        let ask = ["ping", "-c1", "-W2", "-I", &second, "10.9.0.2"];
+        let _ = lab.h1.in_netns("pod", &ask).ok();
+        assert_eq!(known(&lab, "peer", &second), mac(&lab, "pod", "net1"));
         published(&lab, &[(8080, &first), (8081, &second)]);
-        assert_eq!(names(&lab, "peer", &["pod"]), [&*first, &*second]);
+        for _ in 0..3 {
+            assert_eq!(names(&lab, "peer", &["pod"]), [&*first, &*second]);
+        }
         for address in [&first, &second] {
             assert_eq!(names(&lab, "peer", &["-x", address]), ["pod.app."]);
         }
@@ -195,4 +208,167 @@ fn twice_by_cni_each_address_answers_and_goes_by_itself() {
         let left = lab.h1.in_netns("pod", &["ip", "-o", "link"]).ok();
         (left.text().lines().count() == 1).then_some(())
     });
+}
+
+/// Each place that `net ps` shows of a container.
+fn shown_by_ps(lab: &Lab, name: &str) -> String {
+    let all = lab.h1.net(&["ps", "--no-trunc"]).ok();
+    let line = all.text().lines().find(|line| line.contains(name));
+    line.or_fail("a line of the container").to_owned()
+}
+
+#[test]
+fn twice_by_net_each_interface_is_shown_reached_and_left_by_its_name() {
+    let lab = Lab::new();
+    let subnets = ["--subnet", "10.9.0.0/24", "--subnet", "fd09::/64"];
+    let _ = lab
+        .h1
+        .net(&[&["create"], &subnets[..], &["app"]].concat())
+        .ok();
+    let links = lab.h1.link_names();
+    lab.h1
+        .web("pod", 80, &["--network", "app", "-p", "8080:80"]);
+    lab.h1.idle("peer", "app", &["--network-alias", "api"]);
+    let connect = |further: &[&str]| {
+        let line = [&["connect"], further, &["app", "pod"]].concat();
+        lab.h1.net(&line)
+    };
+    let net1 = ["--interface", "net1", "--alias", "api", "-p", "8081:80"];
+    for _ in 0..2 {
+        let _ = connect(&net1).ok();
+    }
+    let _ = connect(&["--interface", "net2", "-p", "8080:80"])
+        .fails(1)
+        .names(&["8080", "pod"]);
+    let _ = connect(&["--interface", "net1"])
+        .fails(1)
+        .names(&["already", "10.9.0.4"]);
+
+    let view = lab.h1.inspect("app");
+    let (id, pod) = view["Containers"]
+        .as_object()
+        .and_then(|all| all.iter().find(|(_, one)| one["Name"] == "pod"))
+        .or_fail("pod on app");
+    assert_eq!(
+        (&pod["IPv4Address"], &pod["Interface"]),
+        (&json!("10.9.0.2/24"), &json!("eth0"))
+    );
+    assert_eq!(pod["Also"][0]["Interface"], "net1");
+    assert_eq!(pod["Also"][0]["IPv4Address"], "10.9.0.4/24");
+    let places = &lab.h1.net(&["inspect", "pod"]).ok().json()[0]["networks"];
+    let inside = places
+        .as_array()
+        .or_fail("places")
+        .iter()
+        .map(|one| &one["interface"]);
+    assert_eq!(inside.collect::<Vec<_>>(), ["eth0", "net1"]);
+    let line = shown_by_ps(&lab, id);
+    for part in [
+        "10.9.0.2",
+        "10.9.0.4",
+        "0.0.0.0:8080->80/tcp",
+        "0.0.0.0:8081->80/tcp",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    // Docker's client sees it once, by the first, and neither adds a place nor leaves half of them.
+    let docker = "{{range .Containers}}{{println .Name .IPv4Address}}{{end}}";
+    let members = lab
+        .h1
+        .docker(&["network", "inspect", "-f", docker, "app"])
+        .ok();
+    let mut members: Vec<_> = members
+        .text()
+        .lines()
+        .filter(|line| !line.is_empty())
+        .collect();
+    members.sort_unstable();
+    assert_eq!(members, ["peer 10.9.0.3/24", "pod 10.9.0.2/24"]);
+    let address = "{{.NetworkSettings.Networks.app.IPAddress}}";
+    assert_eq!(
+        lab.h1
+            .docker(&["inspect", "-f", address, "pod"])
+            .ok()
+            .text(),
+        "10.9.0.2"
+    );
+    let option = "com.docker.network.endpoint.ifname=net3";
+    let ran = lab
+        .h1
+        .docker(&["network", "connect", "--driver-opt", option, "app", "pod"]);
+    let _ = ran
+        .fails(1)
+        .names(&["endpoint with name pod already exists in network app"]);
+
+    // Both families of both, from a neighbour and from outside; a name in one order.
+    for address in ["10.9.0.2", "10.9.0.4", "fd09::2", "fd09::4"] {
+        let _ = lab
+            .h1
+            .in_container("peer", &["ping", "-c1", "-W2", address])
+            .ok();
+    }
+    for port in [8080, 8081] {
+        let url = format!("http://{HOST}:{port}/");
+        assert_eq!(lab.outside.get(&url).ok().text(), "pod");
+        assert_eq!(
+            lab.h1
+                .in_container("peer", &["curl", "-s", "-m", "5", &url])
+                .ok()
+                .text(),
+            "pod"
+        );
+    }
+    let answers = |name: &str, kind: &str| {
+        let ran = lab
+            .h1
+            .in_container("peer", &["dig", "+short", "@127.0.0.11", name, kind]);
+        let ran = ran.ok();
+        ran.text().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert_eq!(answers("pod", "A"), ["10.9.0.2", "10.9.0.4"]);
+        assert_eq!(answers("pod", "AAAA"), ["fd09::2", "fd09::4"]);
+    }
+    let mut api = answers("api", "A");
+    api.sort();
+    assert_eq!(api, ["10.9.0.3", "10.9.0.4"]);
+
+    // Who leaves says by which, or by all.
+    let both = [
+        "eth0 (10.9.0.2, fd09::2)",
+        "net1 (10.9.0.4, fd09::4)",
+        "--interface",
+    ];
+    let _ = lab
+        .h1
+        .net(&["disconnect", "app", "pod"])
+        .fails(1)
+        .names(&both);
+    let by = |name: &str| {
+        lab.h1
+            .net(&["disconnect", "--interface", name, "app", "pod"])
+    };
+    let _ = by("net7").fails(1).names(&["not on network app by net7"]);
+    let _ = by("eth0").ok();
+    assert_eq!(answers("pod", "A"), ["10.9.0.4"]);
+    let _ = lab
+        .h1
+        .in_container("pod", &["ping", "-c1", "-W2", OUTSIDE])
+        .ok();
+    assert!(!lab.outside.get(&format!("http://{HOST}:8080/")).is_ok());
+    assert_eq!(
+        lab.outside.get(&format!("http://{HOST}:8081/")).ok().text(),
+        "pod"
+    );
+    let _ = connect(&["--interface", "eth0"]).ok();
+    let _ = lab.h1.net(&["disconnect", "-f", "app", "pod"]).ok();
+    assert_eq!(answers("pod", "A"), [""; 0]);
+    for _ in 0..2 {
+        let _ = connect(&[]).ok();
+        let _ = connect(&["--interface", "net1"]).ok();
+        let _ = lab.h1.docker(&["network", "disconnect", "app", "pod"]).ok();
+        assert!(!shown_by_ps(&lab, id).contains("10.9.0."));
+    }
+    let _ = lab.h1.net(&["stop", "pod", "peer"]).ok();
+    lab.h1.comes_back_to(&links);
 }
