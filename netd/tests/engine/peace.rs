@@ -3,7 +3,7 @@
 use netd::engine::{Absent, Ending, EngineError, NewContainer, Wish};
 use netd_api::ErrorCode;
 use netd_model::desired::FlowFilter;
-use netd_model::{ContainerState, NamespaceMode};
+use netd_model::{Container, ContainerState, NamespaceMode};
 
 use crate::bench::{Bench, at, process, publishing, request};
 use crate::steps::remove_all;
@@ -306,7 +306,8 @@ fn containers_in_another_s_namespace_have_nothing_of_their_own() {
     bench.world.end_process(guest);
     bench.world.end_process(host);
     bench.until("both ends are done", |bench| {
-        bench.look(|state| state.containers().all(|container| container.has_ended()))
+        let is_over = |container: &Container| container.has_ended() && !container.is_kept();
+        bench.look(move |state| state.containers().all(|container| is_over(container)))
     });
     check(&bench, "all ended");
 }
