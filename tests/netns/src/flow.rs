@@ -43,6 +43,8 @@ pub struct FlowReport {
     pub answered: u64,
     /// Numbers that arrived, as the other side counted them.
     pub seen: u64,
+    /// The highest number that came back.
+    pub latest: u64,
     /// The longest time between two answers, in milliseconds.
     pub longest_gap_ms: u64,
 }
@@ -153,6 +155,7 @@ impl<'a> Flow<'a> {
             sent: number("sent"),
             answered: number("answered"),
             seen: number("seen"),
+            latest: number("latest"),
             longest_gap_ms: number("longest_gap_ms"),
             what: self.what,
         }

@@ -96,16 +96,18 @@ impl Pace<'_> {
 struct Answers {
     answered: AtomicU64,
     seen: AtomicU64,
+    /// The highest number that came back.
+    latest: AtomicU64,
     longest_gap_ms: AtomicU64,
 }
 
 impl Answers {
     fn note(&self, line: &str, last: &mut Instant) {
-        let seen = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|seen| seen.parse().ok());
-        self.seen.fetch_max(seen.unwrap_or(0), Ordering::SeqCst);
+        let mut words = line.split_whitespace();
+        for counter in [&self.latest, &self.seen] {
+            let number = words.next().and_then(|word| word.parse().ok());
+            counter.fetch_max(number.unwrap_or(0), Ordering::SeqCst);
+        }
         self.answered.fetch_add(1, Ordering::SeqCst);
         let gap = u64::try_from(last.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.longest_gap_ms.fetch_max(gap, Ordering::SeqCst);
@@ -119,9 +121,10 @@ impl Answers {
         }
         let of = |number: &AtomicU64| number.load(Ordering::SeqCst);
         let text = format!(
-            r#"{{"sent": {sent}, "answered": {}, "seen": {}, "longest_gap_ms": {}}}"#,
+            r#"{{"sent": {sent}, "answered": {}, "seen": {}, "latest": {}, "longest_gap_ms": {}}}"#,
             of(&self.answered),
             of(&self.seen),
+            of(&self.latest),
             of(&self.longest_gap_ms)
         );
         writeln!(std::io::stdout(), "{text}")
