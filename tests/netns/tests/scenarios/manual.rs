@@ -43,13 +43,14 @@ printf '[containers]\ncgroups = "disabled"\n[engine]\ncgroup_manager = "cgroupfs
 printf '[storage]\ndriver = "vfs"\ngraphroot = "/run/podman/root"\nrunroot = "/run/podman/runroot"\n' > /etc/containers/storage.conf
 "#;
 
-/// Runs each line of `$1`, and stops at the first that fails. A server that was just started may not listen yet.
+/// Runs each line of `$1`, and stops at the first that fails. A server that was just started may not listen yet, and
+/// containerd not have seen the end of what was killed.
 const RUN_LINES: &str = r#"
 try() {
     echo "\$ $1"
     eval "$1" && return
     case "$1" in
-        *curl*|*wget*|*ping*) for again in $(seq 100); do sleep 0.1; eval "$1" && return; done ;;
+        *curl*|*wget*|*ping*|*"ctr task rm"*) for again in $(seq 100); do sleep 0.1; eval "$1" && return; done ;;
     esac
     echo "this line failed: $1"
     cat ./*.log
