@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use netd_kernel::fake::Fuel;
-use netd_model::Sandbox;
 use netd_model::container::Anchor;
+use netd_model::{Container, ContainerState, Sandbox, Supervisor};
 
 use crate::bench::Bench;
 use crate::steps::{Step, remove_all, take};
@@ -128,12 +128,20 @@ fn settle(bench: &Bench, context: &str) {
         bench.look(move |state| {
             let sandboxes = state.containers().filter_map(|c| c.sandbox.as_ref());
             let known: Vec<_> = sandboxes.collect();
+            // Of who is in another's namespace no namespace tells the end: that is noticed in a round, and may be under way.
+            let lives = |process: &Supervisor| inside.netns_of(process.pid).is_some();
+            let stands = |one: &Container| match &one.state {
+                ContainerState::Running => one.supervisor.as_ref().is_none_or(lives),
+                ContainerState::Exited { .. } => true,
+                ContainerState::Starting { .. } | ContainerState::Ending { .. } => false,
+            };
             // The daemon's own pin keeps a namespace whose end it has not been told of yet.
             let is_held = |sandbox: &Sandbox| match &sandbox.anchor {
                 Anchor::Process(process) => inside.netns_of(process.pid) == Some(sandbox.netns),
                 Anchor::Path(_) => true,
             };
             pinned.len() == known.len()
+                && state.containers().all(|one| stands(one))
                 && known
                     .iter()
                     .all(|one| living.contains_key(&one.netns) && is_held(one))
