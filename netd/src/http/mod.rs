@@ -1,11 +1,12 @@
 //! The socket: HTTP/1.1 on a Unix socket, translated to calls of the engine. Knows paths and JSON, decides nothing.
 //!
-//! Reading order: [`listen`] and [`serve`], [`routes`] (the paths), [`body`] (JSON in and errors out), [`views`],
+//! Reading order: [`listen`] with [`group`] and [`serve`], [`routes`] (the paths), [`body`] (JSON in and errors out), [`views`],
 //! [`docker`] (the part of Docker's interface that is about networks), [`plugin`] (the protocol by which a Docker engine uses
 //! netd, on a socket of its own), [`seats`] (who may stay connected).
 
 mod body;
 mod docker;
+mod group;
 mod plugin;
 mod routes;
 mod seats;
@@ -29,7 +30,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Group, chown};
+use nix::unistd::{Gid, chown};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -153,14 +154,13 @@ fn open_to(path: &Path, owner: Option<Gid>) -> io::Result<()> {
 }
 
 fn owner(group: Option<&str>) -> Result<Option<Gid>, ListenError> {
-    let name = group.unwrap_or(DEFAULT_GROUP);
-    match (Group::from_name(name).ok().flatten(), group) {
-        (Some(found), _) => Ok(Some(found.gid)),
-        (None, None) => Ok(None),
-        (None, Some(name)) => Err(ListenError::NoGroup {
-            name: name.to_owned(),
-        }),
-    }
+    let Some(name) = group else {
+        return Ok(group::find_here(DEFAULT_GROUP));
+    };
+    let no_group = || ListenError::NoGroup {
+        name: name.to_owned(),
+    };
+    group::find(name).ok_or_else(no_group).map(Some)
 }
 
 /// Marks an answer that goes on for as long as something happens. A client that went away is noticed with the next piece
