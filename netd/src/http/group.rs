@@ -1,7 +1,7 @@
 //! The number of a group by its name.
 //!
-//! Not by getgrnam(3), which has the daemon load whatever modules nsswitch.conf(5) names, for good: half a megabyte of
-//! memory, and code that is made for logins. What is not in /etc/group, getent(1) is asked for.
+//! Not by getgrnam(3), which has the daemon load whatever modules nsswitch.conf(5) names, for good: memory that
+//! nobody uses, and code that is made for logins. What is not in /etc/group, getent(1) is asked for.
 
 use std::fs;
 use std::process::{Command, Stdio};
