@@ -40,7 +40,7 @@ use tracing::{Instrument, Span, debug_span};
 use crate::engine::Engine;
 use seats::{Seat, Seats};
 
-/// Group that may talk to the daemon, if there is such a group.
+/// Group that may talk to the daemon unless one was named, if this machine has it (/etc/group).
 const DEFAULT_GROUP: &str = "netd";
 /// Connections at one time. For a further one the longest idle is closed; while all have requests it waits in the
 /// socket's backlog.
